@@ -1,0 +1,240 @@
+/** The composition root: everything is made here, with explicit arguments, and closed here. */
+import './provider/engine-notices.ts';
+import { createServer as createHttpServer, type Server } from 'node:http';
+import type Koa from 'koa';
+import { createClientAdministration, type ClientAdministration } from './clients/administration.ts';
+import { createApiAdministration } from './clients/api-administration.ts';
+import { createApiRegistry } from './clients/apis.ts';
+import { bootstrapAdmin } from './clients/bootstrap.ts';
+import type { ClientMetadata } from './clients/metadata.ts';
+import { createClientRegistry } from './clients/registry.ts';
+import { createSecretAdministration } from './clients/secret-administration.ts';
+import { developmentAdmin, developmentSecretKeys, ensureDataDir } from './config/development.ts';
+import type { Settings } from './config/schema.ts';
+import { createGrantAdministration } from './grants/administration.ts';
+import { createAdminApi } from './http/admin/admin-api.ts';
+import { createCsrf } from './http/csrf.ts';
+import { createEngine } from './http/engine.ts';
+import { createHealth } from './http/health.ts';
+import { createInteractions } from './http/interactions.ts';
+import { createProviderPages, createShowPage } from './http/pages.ts';
+import { publish } from './http/published.ts';
+import { createServer } from './http/server.ts';
+import { createViews } from './http/views.ts';
+import { openKeyRing } from './keys/ring.ts';
+import { systemClock, type Clock } from './lib/clock.ts';
+import { createAdminBearer } from './provider/admin-bearer.ts';
+import { buildProvider } from './provider/build.ts';
+import { createTokenVerifier } from './provider/jwt-access-tokens.ts';
+import { createTokenInspector } from './provider/token-inspector.ts';
+import { createAuditLog } from './storage/audit.ts';
+import { createClientSecretStore } from './storage/client-secrets.ts';
+import { createGrantLists } from './storage/grant-lists.ts';
+import { openStorage, type Storage } from './storage/open.ts';
+import { report } from './telemetry/events.ts';
+import { createLogger, type Logger } from './telemetry/logger.ts';
+import { createMetrics, type Metrics } from './telemetry/metrics.ts';
+import { createAccounts, type Accounts } from './users/accounts.ts';
+import { createPasswords } from './users/passwords.ts';
+import { createThrottle } from './users/throttle.ts';
+import { VERSION } from './lib/version.ts';
+
+/** What tests replace. */
+export interface Overrides {
+  readonly clock?: Clock;
+  readonly logger?: Logger;
+}
+
+/** What the host's own commands work on, beside the HTTP interface. */
+export interface Domain {
+  readonly accounts: Accounts;
+  readonly clients: ClientAdministration;
+  readonly storage: Storage<ClientMetadata>;
+}
+
+/** A composed server, not yet listening. */
+export interface App {
+  readonly koa: Koa;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly domain: Domain;
+  /** What the database needed at this start. */
+  readonly migrations: readonly string[];
+  /** Listens on the settings' host and port. */
+  listen(): Promise<Server>;
+  /** Takes no new requests, finishes those in flight, and closes the database. */
+  close(): Promise<void>;
+}
+
+/** Milliseconds between two looks at what other nodes have changed. */
+const POLL_MS = 500;
+
+/**
+ * Makes a server from settings: opens and migrates the database, unwraps the keys, builds the provider.
+ * @throws StartError in one line
+ */
+export async function createApp(settings: Settings, overrides: Overrides = {}): Promise<App> {
+  const clock = overrides.clock ?? systemClock;
+  const logger = overrides.logger ?? createLogger({ environment: settings.environment });
+  const metrics = createMetrics({ version: VERSION });
+  const development = settings.environment === 'development';
+  ensureDataDir(settings.dataDir);
+  const secretKeys =
+    settings.secretKeys.length > 0 ? settings.secretKeys : developmentSecretKeys(settings.dataDir);
+
+  const forgetting: { clients?: () => void; apis?: () => void } = {};
+  const storage = await openStorage<ClientMetadata>({
+    url: settings.databaseUrl,
+    secretKeys,
+    clock,
+    onQuery: metrics.dbQuery,
+    onError: (error) => logger.error({ err: error }, 'database connection failed'),
+    listeners: {
+      onEvent: (event) => report(event, { logger, metrics }),
+      onBump: (what) => (what === 'keys' ? undefined : forgetting[what]?.()),
+    },
+  });
+  const { database, dataKeys } = storage;
+  const now = (): number => clock.now();
+  const clients = createClientRegistry(storage.clients, { now });
+  const apis = createApiRegistry(storage.apis, { defaultApi: settings.defaultApi }, { now });
+  Object.assign(forgetting, { clients: clients.forget, apis: apis.forget });
+
+  const first =
+    settings.bootstrapClient ??
+    (development ? asBootstrap(developmentAdmin(settings.dataDir, settings.issuer)) : undefined);
+  if (first) await bootstrapAdmin(storage.clients, dataKeys, first, now());
+
+  const ring = await openKeyRing(storage.signingKeys, clock);
+  const verify = createTokenVerifier(ring, settings.issuer, clock);
+  const basePath = new URL(settings.issuer).pathname.replace(/\/$/, '');
+  const views = createViews();
+  const show = createShowPage(views, basePath);
+  const users = storage.users;
+  const accounts = createAccounts(users, createPasswords());
+  const administration = createClientAdministration({
+    store: storage.clients,
+    apis,
+    keys: dataKeys,
+    clock,
+    fetchAllow: settings.fetchAllow,
+  });
+  const provider = buildProvider({
+    settings,
+    clock,
+    logger,
+    metrics,
+    dataKeys,
+    ring,
+    verify,
+    storage,
+    clients,
+    apis,
+    pages: createProviderPages(show, async (id) => (await users.findById(id))?.username),
+    secretUsed: () => {},
+  });
+  const engine = createEngine(provider, settings.jwksMaxAge);
+  const published = publish(ring.publicJwks);
+  let draining = false;
+  const health = createHealth({
+    database: async () => (await database.sql.read('health', 'SELECT 1 AS one')).length === 1,
+    keys: () => ring.algorithms.length > 0,
+    draining: () => draining,
+  });
+  const koa = createServer({
+    settings,
+    logger,
+    metrics,
+    engine,
+    show,
+    views,
+    health,
+    jwks: () => published,
+    interactions: createInteractions({
+      provider: engine.provider,
+      show,
+      csrf: createCsrf(dataKeys.derived('csrf')),
+      basePath,
+      clients,
+      apis,
+      accounts,
+      throttle: createThrottle(storage.throttles, dataKeys, clock),
+      users,
+      consents: storage.consents,
+      sessions: storage.sessions,
+      changes: storage.changes,
+    }),
+    admin: createAdminApi({
+      issuer: settings.issuer,
+      bearer: createAdminBearer(verify, storage.accessTokens),
+      registry: clients,
+      clients: administration,
+      secrets: createSecretAdministration({
+        store: createClientSecretStore(database, clock, storage.changes),
+        clients: storage.clients,
+        keys: dataKeys,
+        clock,
+      }),
+      apis: createApiAdministration(storage.apis, apis),
+      accounts,
+      grants: createGrantAdministration(
+        createGrantLists(database, dataKeys, clock, storage.changes),
+        storage.sessions,
+        storage.consents,
+      ),
+      tokens: createTokenInspector({ issuer: settings.issuer, clock, ring, dataKeys, storage, clients, apis }),
+      keys: storage.signingKeys,
+      audit: createAuditLog(database),
+      changes: storage.changes,
+    }),
+  });
+
+  const poll = setInterval(() => void lookAround().catch(() => {}), POLL_MS).unref();
+  let counters = await storage.counters();
+  async function lookAround(): Promise<void> {
+    const seen = await storage.counters();
+    for (const what of ['clients', 'apis'] as const) {
+      if (seen.get(what) !== counters.get(what)) forgetting[what]?.();
+    }
+    counters = seen;
+  }
+
+  let server: Server | undefined;
+  return {
+    koa,
+    metrics,
+    logger,
+    domain: { accounts, clients: administration, storage },
+    migrations: storage.migrations,
+    async listen() {
+      const handle = koa.callback();
+      const made = createHttpServer((req, res) => void handle(req, res));
+      server = made;
+      await new Promise<void>((resolve, reject) => {
+        made.once('error', reject);
+        made.listen(settings.port, settings.host, () => resolve());
+      });
+      return made;
+    },
+    async close() {
+      draining = true;
+      clearInterval(poll);
+      if (server) {
+        const closing = server;
+        await new Promise<void>((resolve) => {
+          closing.close(() => resolve());
+          closing.closeIdleConnections();
+        });
+      }
+      await database.close();
+    },
+  };
+}
+
+const asBootstrap = (admin: {
+  client_id: string;
+  client_secret: string;
+}): { id: string; secret: string } => ({
+  id: admin.client_id,
+  secret: admin.client_secret,
+});

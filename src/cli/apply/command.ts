@@ -1,0 +1,143 @@
+/** `portcullis apply` and `portcullis export`. */
+import type { Command } from 'commander';
+import { isObject } from '../../lib/documents.ts';
+import { type Api, connect } from '../api.ts';
+import { addConnection, addExamples } from '../commands.ts';
+import { badUsage } from '../failure.ts';
+import { readText } from '../fields.ts';
+import { type Document, text } from '../json.ts';
+import { pages } from '../pages.ts';
+import { confirm, readAll } from '../prompt.ts';
+import { table } from '../table.ts';
+import { print, printJson, say, type Terminal } from '../terminal.ts';
+import { declared, type Kind, KINDS, readDeclaration } from './declaration.ts';
+import { type Action, plan } from './plan.ts';
+
+interface Options {
+  readonly url?: string;
+  readonly json?: true;
+  readonly dryRun?: true;
+  readonly prune?: true;
+  readonly yes?: true;
+}
+
+/** The audience of admin tokens; the API lists it among the others. */
+const ADMIN_API = 'urn:portcullis:admin';
+
+/** Declares both verbs. */
+export function addApply(program: Command, terminal: Terminal): void {
+  const apply = addConnection(
+    program
+      .command('apply')
+      .description(
+        'make APIs, clients and users be as a file (YAML or JSON) says; doing it again changes nothing',
+      )
+      .argument('<file>', '- is standard input')
+      .option('--dry-run', 'only show what would be done')
+      .option(
+        '--prune',
+        'delete what the file does not name, of the kinds that it has; the client in use is spared',
+      )
+      .option('--yes', 'do not ask before deleting'),
+  );
+  addExamples(apply, ['apply set-up.yaml --dry-run', 'export > set-up.yaml', 'apply set-up.yaml --prune']);
+  apply.action((file: string, options: Options) => runApply(terminal, file, options));
+
+  const write = addConnection(
+    program
+      .command('export')
+      .description(
+        'write APIs, clients and users as `apply` reads them, without secrets and without the client in use',
+      ),
+  );
+  addExamples(write, ['export > set-up.yaml', 'export --json']);
+  write.action((options: Options) => runExport(terminal, options));
+}
+
+async function runApply(terminal: Terminal, file: string, options: Options): Promise<void> {
+  const { dryRun = false, prune = false, yes = false, json = false, url } = options;
+  const wanted = readDeclaration(await parseYaml(file === '-' ? await readAll(terminal) : readText(file)));
+  const kinds = [...wanted.keys()];
+  const verbs = dryRun ? ['read'] : ['read', 'write'];
+  const api = await connect(
+    terminal,
+    url,
+    kinds.flatMap(({ name }) => verbs.map((verb) => `${name}:${verb}`)),
+  );
+  const actions = plan(wanted, await readAllOf(api, kinds), { prune, spared: api.clientId });
+  if (!json) tell(terminal, actions);
+  if (dryRun || actions.length === 0) {
+    if (json) printJson(terminal, { actions: actions.map((each) => summary(each)) });
+    return;
+  }
+  const deletions = actions.filter(({ action }) => action === 'delete').length;
+  if (deletions > 0) await confirm(terminal, `Apply this, and delete ${deletions}?`, yes);
+  const done: Document[] = [];
+  for (const each of actions) {
+    const { body } = await api.call(each.method, each.path, { body: each.body });
+    const secret = text(body, 'client_secret');
+    done.push({ ...summary(each), ...(secret === undefined ? {} : { client_secret: secret }) });
+    if (json) continue;
+    if (secret !== undefined) print(terminal, `client_secret of ${each.id}  ${secret}`);
+  }
+  if (json) printJson(terminal, { actions: done });
+  if (done.some((each) => 'client_secret' in each))
+    say(terminal, 'Store the secrets now: they cannot be shown again.');
+  say(terminal, 'Done.');
+}
+
+async function runExport(terminal: Terminal, { url, json }: Options): Promise<void> {
+  const api = await connect(
+    terminal,
+    url,
+    KINDS.map(({ name }) => `${name}:read`),
+  );
+  const current = await readAllOf(api, KINDS);
+  const found = Object.fromEntries(
+    KINDS.map((kind) => [
+      kind.name,
+      (current.get(kind) ?? [])
+        .filter((each) => kind.name !== 'clients' || text(each, kind.key) !== api.clientId)
+        .map((each) => declared(kind, each)),
+    ]),
+  );
+  if (json) return printJson(terminal, found);
+  const { stringify } = await import('yaml');
+  print(terminal, stringify(found).trimEnd());
+}
+
+/** JSON is YAML. @throws Failure for what is neither */
+async function parseYaml(source: string): Promise<unknown> {
+  const { parse } = await import('yaml');
+  try {
+    return parse(source);
+  } catch (error) {
+    throw badUsage(`the file is neither YAML nor JSON: ${error instanceof Error ? error.message : ''}`);
+  }
+}
+
+async function readAllOf(api: Api, kinds: readonly Kind[]): Promise<Map<Kind, Document[]>> {
+  const found = new Map<Kind, Document[]>();
+  for (const kind of kinds) {
+    const all: Document[] = [];
+    for await (const { data } of pages(api, `/${kind.name}`, {}, Infinity))
+      all.push(...data.filter(isObject));
+    found.set(
+      kind,
+      all.filter((each) => text(each, 'identifier') !== ADMIN_API),
+    );
+  }
+  return found;
+}
+
+const summary = ({ action, kind, id, body }: Action): Document => ({
+  action,
+  kind,
+  id,
+  ...(action === 'update' ? { members: Object.keys(body ?? {}) } : {}),
+});
+
+function tell(terminal: Terminal, actions: readonly Action[]): void {
+  if (actions.length === 0) say(terminal, 'Everything is as the file says.');
+  else print(terminal, table(['action', 'kind', 'id', 'members'], actions.map(summary)));
+}

@@ -1,0 +1,81 @@
+/** Verbs that run on the host: they need the settings of the server, and some its database, loaded only then. */
+import type { Command } from 'commander';
+import { describeSettings } from '../config/describe.ts';
+import { loadSettings } from '../config/load.ts';
+import { addExamples } from './commands.ts';
+import { checkHealth } from './health.ts';
+import { generateKeysFile } from './keys-file.ts';
+import { record } from './table.ts';
+import { print, printJson, type Terminal } from './terminal.ts';
+
+/** Declares them. */
+export function addHost(program: Command, terminal: Terminal): void {
+  program
+    .command('start')
+    .description('run the server, until it is told to stop')
+    .action(async () => {
+      const { startServer } = await import('../start.ts');
+      await startServer(loadSettings());
+    });
+
+  const migrate = program
+    .command('migrate')
+    .description('bring the database to this release; a start does so too')
+    .option('--status', 'only tell what is applied and what is pending')
+    .option('--json', 'print JSON, for scripts')
+    .action(async (options: { status?: true; json?: true }) => {
+      const { runMigrate } = await import('./migrate.ts');
+      await runMigrate(terminal, loadSettings(), options);
+    });
+  addExamples(migrate, ['migrate --status']);
+
+  const bootstrap = program
+    .command('bootstrap')
+    .description(
+      'make an admin client with every admin scope, or replace the secret of the one that was lost',
+    )
+    .option('--id <id>', 'its client_id (else PORTCULLIS_BOOTSTRAP_CLIENT_ID, else portcullis-admin)')
+    .option('--yes', 'do not ask')
+    .option('--json', 'print JSON, for scripts')
+    .action(async (options: { id?: string; yes?: true; json?: true }) => {
+      const { runBootstrap } = await import('./bootstrap.ts');
+      await runBootstrap(terminal, loadSettings(), options);
+    });
+  addExamples(bootstrap, ['bootstrap', 'bootstrap --id second-admin --json']);
+
+  const config = program.command('config').description('the settings, as the server reads them');
+  addExamples(config, ['config check', 'config print --json']);
+  config
+    .command('check')
+    .description('tell what is wrong with the settings, all at once')
+    .action(() => {
+      loadSettings();
+      print(terminal, 'The settings are in order.');
+    });
+  config
+    .command('print')
+    .description('print every setting; secrets are left out')
+    .option('--json', 'print JSON, for scripts')
+    .action(({ json }: { json?: true }) => {
+      const settings = describeSettings(loadSettings());
+      if (json) printJson(terminal, settings);
+      else print(terminal, record(settings));
+    });
+
+  const keysFile = program
+    .command('keys-file')
+    .description('the secret keys that wrap what the database holds');
+  addExamples(keysFile, ['keys-file generate /etc/portcullis/secret-keys']);
+  keysFile
+    .command('generate')
+    .description(
+      'make a secret key, for PORTCULLIS_SECRET_KEYS or the file PORTCULLIS_SECRET_KEYS_FILE names',
+    )
+    .argument('[file]', 'a new file, readable by its owner only (else the key is printed)')
+    .action((file?: string) => generateKeysFile(terminal, file));
+
+  program
+    .command('health')
+    .description('ask the server on this machine whether it is ready; for a container’s health check')
+    .action(() => checkHealth(terminal, loadSettings()));
+}

@@ -1,0 +1,137 @@
+/** What admins do to clients: every change is validated as a whole, audited, and in force at once. */
+import type { Clock } from '../lib/clock.ts';
+import { PortcullisError } from '../lib/errors.ts';
+import { randomId } from '../lib/ids.ts';
+import type { SecretRecord } from '../storage/client-secrets.ts';
+import type { ClientStore } from '../storage/clients.ts';
+import type { DataKeys } from '../storage/data-keys.ts';
+import { originOf, type Origin } from '../storage/origin.ts';
+import type { Page, PageRequest } from '../storage/pages.ts';
+import type { AuditEvent } from '../telemetry/events.ts';
+import type { ApiRegistry } from './apis.ts';
+import { clientContext } from './client-context.ts';
+import { mergeClient, parseClient, type ClientMetadata } from './metadata.ts';
+import type { Client } from './registry.ts';
+import { newSecret } from './secrets.ts';
+
+/** An admin, and what their access token allows. */
+export interface Admin extends Origin {
+  readonly scopes: readonly string[];
+}
+
+/** A new client; with a secret-based method, its first secret and the secret's value, this once. */
+export interface CreatedClient {
+  readonly client: Client;
+  readonly secret: { readonly value: string; readonly record: SecretRecord } | undefined;
+}
+
+export interface ClientAdministration {
+  /** @throws PortcullisError `not_found` (404) */
+  get(id: string): Promise<Client>;
+  list(page: PageRequest): Promise<Page<Client>>;
+  /**
+   * @param secretValue a secret that the operator chose
+   * @throws PortcullisError as `parseClient`, or `client_exists` (409)
+   */
+  create(document: unknown, by: Admin, secretValue?: string): Promise<CreatedClient>;
+  /**
+   * Applies a merge patch.
+   * @param version the one that the caller saw; undefined: whichever
+   * @throws PortcullisError as `mergeClient`, `not_found` (404), or `version_mismatch` (412)
+   */
+  change(id: string, patch: unknown, by: Admin, version?: number): Promise<Client>;
+  /** Disabling ends everything that the client holds, for good. @throws PortcullisError `not_found` (404) */
+  setEnabled(id: string, enabled: boolean, by: Origin): Promise<Client>;
+  /** Ends everything that the client holds. @throws PortcullisError `not_found` (404) */
+  revoke(id: string, by: Origin): Promise<void>;
+  /** Idempotent. */
+  remove(id: string, by: Origin): Promise<void>;
+}
+
+/** The refusal of a change to what has changed since the caller saw it (RFC 9110, 13.1.1). */
+export const versionMismatch = (): PortcullisError =>
+  new PortcullisError('version_mismatch', 412, 'It has changed since it was read: read it again.');
+
+/** Tries of a change without a version against others that come first each time. */
+export const MAX_TRIES = 10;
+
+export function createClientAdministration(dependencies: {
+  readonly store: ClientStore<ClientMetadata>;
+  readonly apis: ApiRegistry;
+  readonly keys: DataKeys;
+  readonly clock: Clock;
+  /** See `Settings`. */
+  readonly fetchAllow: readonly string[];
+}): ClientAdministration {
+  const { store, apis, keys, clock, fetchAllow } = dependencies;
+  const contextOf = async ({ scopes }: Admin) =>
+    clientContext({ apis: await apis.all(), callerScopes: scopes, fetchAllow });
+  const get = async (id: string): Promise<Client> => {
+    const client = await store.find(id);
+    if (!client) throw new PortcullisError('not_found', 404, 'There is no such client.');
+    return client;
+  };
+  return {
+    get,
+    list: (page) => store.list(page),
+    async create(document, by, secretValue) {
+      const parsed = parseClient(document, await contextOf(by));
+      const id = parsed.client_id ?? randomId();
+      const metadata = { ...parsed, client_id: id };
+      const subject = { ...originOf(by), clientId: id };
+      const events: AuditEvent[] = [{ type: 'client.created', ...subject, detail: {} }];
+      if (!metadata.token_endpoint_auth_method.startsWith('client_secret')) {
+        return { client: await store.create({ id, metadata }, undefined, events), secret: undefined };
+      }
+      const made = newSecret(id, keys, clock.now(), { value: secretValue });
+      events.push({ type: 'secret.created', ...subject, detail: { secret_id: made.secret.id } });
+      const client = await store.create({ id, metadata }, made.secret, events);
+      const [record] = client.secrets;
+      if (!record) throw new Error('a secret that was just made is missing');
+      return { client, secret: { value: made.value, record } };
+    },
+    async change(id, patch, by, version) {
+      const context = await contextOf(by);
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
+        const before = await get(id);
+        if (version !== undefined && version !== before.version) throw versionMismatch();
+        const metadata = mergeClient(before.metadata, patch, context);
+        const events = eventsOf(before, metadata, by);
+        if (events.length === 0) return before;
+        if (await store.update(id, metadata, before.version, events)) return get(id);
+      }
+      throw versionMismatch();
+    },
+    async setEnabled(id, enabled, by) {
+      const type = enabled ? 'client.enabled' : 'client.disabled';
+      await store.setEnabled(id, enabled, { type, ...originOf(by), clientId: id, detail: {} });
+      return get(id);
+    },
+    revoke: (id, by) =>
+      store.revokeAll(id, { type: 'client.revoked', ...originOf(by), clientId: id, detail: {} }),
+    async remove(id, by) {
+      await store.delete(id, { type: 'client.deleted', ...originOf(by), clientId: id, detail: {} });
+    },
+  };
+}
+
+/** What a change of metadata means; empty when nothing changes. */
+function eventsOf(before: Client, after: ClientMetadata, by: Origin): AuditEvent[] {
+  const subject = { ...originOf(by), clientId: before.id };
+  const changed = changedMembers(before.metadata, after);
+  const [others, switched] = [changed.filter((name) => name !== 'enabled'), changed.includes('enabled')];
+  const events: AuditEvent[] = [];
+  if (others.length > 0) events.push({ type: 'client.updated', ...subject, detail: { changed: others } });
+  if (switched) {
+    events.push({ type: after.enabled ? 'client.enabled' : 'client.disabled', ...subject, detail: {} });
+  }
+  return events;
+}
+
+/** Names of the members in which two JSON documents differ, sorted. */
+export function changedMembers(before: object, after: object): string[] {
+  const [a, b] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
+  return [...new Set([...a.keys(), ...b.keys()])]
+    .filter((name) => JSON.stringify(a.get(name)) !== JSON.stringify(b.get(name)))
+    .sort();
+}

@@ -1,0 +1,37 @@
+/** Health: live says that the process answers, ready that it can do its work. */
+import type { Context } from 'koa';
+
+/** What ready looks at. */
+export interface Readiness {
+  /** The database answers. */
+  database(): Promise<boolean>;
+  /** There is an active signing key. */
+  keys(): boolean;
+  /** The server is on its way out. */
+  draining(): boolean;
+}
+
+export interface Health {
+  /** @param probe `live` or `ready` */
+  answer(ctx: Context, probe: string): Promise<void>;
+  /** The checks by name, true = good. */
+  checks(): Promise<Record<string, boolean>>;
+}
+
+export function createHealth(readiness: Readiness): Health {
+  const checks = async (): Promise<Record<string, boolean>> => ({
+    database: await readiness.database().catch(() => false),
+    signing_keys: readiness.keys(),
+    not_draining: !readiness.draining(),
+  });
+  return {
+    checks,
+    async answer(ctx, probe) {
+      ctx.set('cache-control', 'no-store');
+      // The public port says whether, not why: the management port has the detail.
+      const ready = probe === 'live' || Object.values(await checks()).every(Boolean);
+      ctx.status = ready ? 200 : 503;
+      ctx.body = { status: ready ? 'ok' : 'unavailable' };
+    },
+  };
+}

@@ -1,0 +1,62 @@
+/** Renders pages for requests: language, caching, and what the engine asks for. */
+import type { Context } from 'koa';
+import type { ProviderPages } from '../provider/pages.ts';
+import type { PortcullisError } from '../lib/errors.ts';
+import { factsOf } from './context.ts';
+import { pickLocale } from './locales.ts';
+import type { Page, Views } from './views.ts';
+
+/** Shows a page. */
+export type ShowPage = (ctx: Context, page: Page, status?: number) => void;
+
+/** @param basePath the issuer's path, '' or '/x' */
+export function createShowPage(views: Views, basePath: string): ShowPage {
+  return (ctx, page, status = 200) => {
+    const asked = ctx.query['ui_locales'];
+    const stored = (ctx.state as { uiLocales?: string }).uiLocales;
+    const locale = pickLocale(typeof asked === 'string' ? asked : stored, ctx.get('accept-language'));
+    ctx.status = status;
+    ctx.type = 'html';
+    ctx.set('cache-control', 'no-store');
+    ctx.set('content-language', locale);
+    ctx.vary('accept-language');
+    ctx.body = views.render(page, { locale, requestId: factsOf(ctx).requestId, basePath });
+  };
+}
+
+/** The page for an error. */
+export const errorPage = ({ code, message, status }: PortcullisError): Page => ({
+  page: 'error',
+  code,
+  message,
+  status,
+});
+
+/** The engine's pages. */
+export function createProviderPages(
+  show: ShowPage,
+  usernameOf: (userId: string) => Promise<string | undefined>,
+): ProviderPages {
+  return {
+    interactionPath: (uid) => `/interaction/${uid}`,
+    error(ctx, { status, code, description }) {
+      show(ctx, { page: 'error', code, message: description ?? '', status }, status);
+    },
+    async logout(ctx, { action, csrf, clientName, userId }) {
+      const username = userId === undefined ? undefined : await usernameOf(userId);
+      show(ctx, {
+        page: 'logout',
+        action,
+        csrf,
+        client: clientName === undefined ? undefined : { name: clientName },
+        account: username === undefined ? undefined : { username },
+      });
+    },
+    signedOut(ctx, { clientName }) {
+      show(ctx, {
+        page: 'signed-out',
+        client: clientName === undefined ? undefined : { name: clientName },
+      });
+    },
+  };
+}

@@ -1,0 +1,105 @@
+/** Reads request bodies, bounded and strict, before anything else looks at them. */
+import type { IncomingMessage } from 'node:http';
+import { parse } from 'node:querystring';
+import { PortcullisError } from '../lib/errors.ts';
+
+/** Bytes. */
+export const BODY_LIMIT = 64 * 1024;
+const PARAMETER_LIMIT = 500;
+
+const tooLarge = (): PortcullisError =>
+  new PortcullisError('request_too_large', 413, 'The request body is larger than 64 KiB.');
+const malformed = (why: string): PortcullisError => new PortcullisError('invalid_request', 400, why);
+
+/**
+ * The body's bytes.
+ * @throws PortcullisError 413 when it is over the limit; what is left unread is dropped with the connection
+ */
+export async function readBody(req: IncomingMessage, limit = BODY_LIMIT): Promise<Buffer> {
+  const declared = Number(req.headers['content-length'] ?? 0);
+  if (declared > limit) throw tooLarge();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > limit) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size);
+}
+
+/** Media type and charset of a Content-Type header, lower case. */
+function contentType(req: IncomingMessage): { type: string; charset: string | undefined } {
+  const [type = '', ...parameters] = (req.headers['content-type'] ?? '').split(';');
+  const charset = parameters.map((each) => /^\s*charset="?([^"\s]+)"?\s*$/i.exec(each)?.[1]).find(Boolean);
+  return { type: type.trim().toLowerCase(), charset: charset?.toLowerCase() };
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+/** A form's members; a repeated name has an array. A plain object without a prototype, so `__proto__` is a name. */
+export type Form = Record<string, string | string[] | undefined>;
+
+function decodeText(bytes: Buffer): string {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw malformed('The request body is not valid UTF-8.');
+  }
+}
+
+/** Percent-decoding that refuses what is not UTF-8, where `node:querystring` would guess. */
+function unescape(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw malformed('The request body is not properly encoded.');
+  }
+}
+
+/**
+ * Parses `application/x-www-form-urlencoded`, UTF-8 only.
+ * @throws PortcullisError 400, 413
+ */
+export async function readForm(req: IncomingMessage): Promise<Form> {
+  const { type, charset } = contentType(req);
+  const bytes = await readBody(req);
+  if (type !== 'application/x-www-form-urlencoded') {
+    if (bytes.length === 0 && type === '') return Object.create(null) as Form;
+    throw malformed('The request body must be application/x-www-form-urlencoded.');
+  }
+  if (charset !== undefined && charset !== 'utf-8') throw malformed('The request body must be UTF-8.');
+  const text = decodeText(bytes);
+  if (text.split('&').length > PARAMETER_LIMIT) throw malformed('The request has too many parameters.');
+  const form = parse(text, '&', '=', { maxKeys: 0, decodeURIComponent: unescape });
+  for (const value of Object.values(form).flat()) {
+    if (value?.includes('\0')) throw malformed('The request body holds a NUL character.');
+  }
+  return form;
+}
+
+/**
+ * Parses `application/json` (RFC 8259).
+ * @throws PortcullisError 400, 413, 415
+ */
+export async function readJson(req: IncomingMessage): Promise<unknown> {
+  const { type, charset } = contentType(req);
+  const bytes = await readBody(req);
+  if (bytes.length === 0) return undefined;
+  if (type !== 'application/json' && !type.endsWith('+json')) {
+    throw new PortcullisError('unsupported_media_type', 415, 'The request body must be application/json.');
+  }
+  if (charset !== undefined && charset !== 'utf-8') throw malformed('The request body must be UTF-8.');
+  try {
+    return JSON.parse(decodeText(bytes)) as unknown;
+  } catch (error) {
+    if (error instanceof PortcullisError) throw error;
+    throw malformed('The request body is not valid JSON.');
+  }
+}
+
+/** The one value of a form's member; undefined when it is absent, empty or repeated. */
+export const single = (form: Form, name: string): string | undefined => {
+  const value = form[name];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+};

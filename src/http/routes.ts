@@ -1,0 +1,52 @@
+/** Every path of the public port below the issuer's path, with its methods: what 405 and its `Allow` go by. */
+
+interface Route {
+  /** For metrics and logs: never the path itself, which may hold ids. */
+  readonly pattern: string;
+  readonly methods: readonly string[];
+  /** `form`: the body is read before the engine sees it. */
+  readonly body?: 'form';
+  /** Served by the engine. */
+  readonly engine?: true;
+}
+
+const GET = ['GET', 'HEAD'] as const;
+const CORS_POST = ['POST', 'OPTIONS'] as const;
+const OPEN = ['GET', 'HEAD', 'OPTIONS'] as const;
+
+const exact: Readonly<Record<string, Omit<Route, 'pattern'>>> = {
+  '/authorize': { methods: ['GET', 'POST'], body: 'form', engine: true },
+  '/token': { methods: CORS_POST, body: 'form', engine: true },
+  '/revoke': { methods: CORS_POST, body: 'form', engine: true },
+  '/introspect': { methods: ['POST'], body: 'form', engine: true },
+  '/par': { methods: CORS_POST, body: 'form', engine: true },
+  '/userinfo': { methods: ['GET', 'POST', 'OPTIONS'], body: 'form', engine: true },
+  '/logout': { methods: ['GET', 'POST'], body: 'form', engine: true },
+  '/logout/confirm': { methods: ['POST'], body: 'form', engine: true },
+  '/logout/success': { methods: ['GET'], engine: true },
+  '/jwks': { methods: OPEN },
+  '/.well-known/openid-configuration': { methods: OPEN, engine: true },
+  '/.well-known/oauth-authorization-server': { methods: OPEN, engine: true },
+  '/register': { methods: ['POST'] },
+  '/health/live': { methods: GET },
+  '/health/ready': { methods: GET },
+};
+
+const patterns: readonly (Route & { readonly match: RegExp })[] = [
+  { match: /^\/authorize\/[\w-]+$/, pattern: '/authorize/:uid', methods: ['GET'], engine: true },
+  { match: /^\/interaction\/[\w-]+$/, pattern: '/interaction/:uid', methods: ['GET'] },
+  {
+    match: /^\/interaction\/[\w-]+\/(?:login|consent|switch)$/,
+    pattern: '/interaction/:uid/:step',
+    methods: ['POST'],
+    body: 'form',
+  },
+  { match: /^\/assets\/[\w.-]+$/, pattern: '/assets/:name', methods: GET },
+];
+
+/** The route of a path below the issuer's path. */
+export function routeOf(path: string): Route | undefined {
+  const known = Object.hasOwn(exact, path) ? exact[path] : undefined;
+  if (known) return { ...known, pattern: path };
+  return patterns.find(({ match }) => match.test(path));
+}

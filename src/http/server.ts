@@ -1,0 +1,175 @@
+/** The public port: what happens to a request before and after the part that answers it. */
+import Koa, { type Context, type Middleware } from 'koa';
+import { PortcullisError } from '../lib/errors.ts';
+import type { Settings } from '../config/schema.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { createContextMiddleware, factsOf } from './context.ts';
+import { giveForm, type Engine } from './engine.ts';
+import { createErrorHandler, sendOAuthError, sendProblem } from './errors.ts';
+import type { Health } from './health.ts';
+import type { Interactions } from './interactions.ts';
+import { errorPage, type ShowPage } from './pages.ts';
+import { preflightAny, sendPublished, type Published } from './published.ts';
+import { readForm, single, type Form } from './request-body.ts';
+import { routeOf } from './routes.ts';
+import { createSecurityHeaders } from './security-headers.ts';
+import type { Views } from './views.ts';
+
+export interface ServerDependencies {
+  readonly settings: Settings;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly engine: Engine;
+  readonly jwks: () => Published;
+  readonly interactions: Interactions;
+  readonly show: ShowPage;
+  readonly views: Views;
+  readonly health: Health;
+  /** Answers below /admin/v1. */
+  readonly admin: Middleware;
+}
+
+const WELL_KNOWN = '/.well-known/oauth-authorization-server';
+const YEAR = 365 * 24 * 3600;
+
+/** The path below the issuer's path; undefined when a request is for something else. */
+function pathBelow(basePath: string, path: string): string | undefined {
+  if (path.startsWith('/health/')) return path; // probes know nothing of the issuer
+  if (basePath === '') return path;
+  if (path === WELL_KNOWN + basePath) return WELL_KNOWN; // RFC 8414, 3.1
+  return path.startsWith(`${basePath}/`) ? path.slice(basePath.length) : undefined;
+}
+
+const wantsPage = (ctx: Context): boolean =>
+  ctx.method !== 'OPTIONS' && ctx.accepts('json', 'html') === 'html';
+
+/** A POST with the same meaning as its GET becomes one, so that cookies stay SameSite=Lax (OIDC Core 3.1.2.1). */
+function redirectToGet(ctx: Context, form: Form): void {
+  const query = new URLSearchParams();
+  for (const [name, values] of Object.entries(form))
+    for (const value of [values].flat()) query.append(name, value ?? '');
+  ctx.redirect(`${ctx.path}?${query.toString()}`);
+  ctx.status = 303;
+  ctx.set('cache-control', 'no-store');
+}
+
+export function createServer(deps: ServerDependencies): Koa {
+  const { settings, logger, metrics, engine, show } = deps;
+  const { pathname, protocol } = new URL(settings.issuer);
+  const basePath = pathname.replace(/\/$/, '');
+  const koa = new Koa({ proxy: true });
+  koa.silent = true;
+  koa.keys = engine.provider().keys as string[];
+  koa.on('error', (error: unknown) => {
+    // The caller went away before the answer was out.
+    if ((error as { code?: string }).code === 'ECONNRESET' || (error as { code?: string }).code === 'EPIPE')
+      return;
+    logger.error({ err: error }, 'response failed');
+  });
+
+  const sendError = (ctx: Context, error: PortcullisError): void => {
+    if (ctx.path.startsWith('/admin/')) sendProblem(ctx, error);
+    else if (wantsPage(ctx)) show(ctx, errorPage(error), error.status);
+    else sendOAuthError(ctx, error);
+  };
+
+  koa.use(createContextMiddleware(settings));
+  koa.use(async function observe(ctx, next) {
+    const started = performance.now();
+    const method = ctx.method;
+    try {
+      await next();
+    } finally {
+      const seconds = (performance.now() - started) / 1000;
+      const { route } = ctx.state as { route?: string };
+      metrics.httpRequest(method, route, ctx.status, seconds);
+      logger.debug(
+        {
+          request_id: factsOf(ctx).requestId,
+          ip: factsOf(ctx).clientIp,
+          outcome: ctx.status,
+          duration_ms: Math.round(seconds * 1000),
+          method,
+          route,
+        },
+        'request',
+      );
+    }
+  });
+  koa.use(createSecurityHeaders(protocol === 'https:'));
+  koa.use(createErrorHandler(logger, sendError));
+  koa.use(async function dispatch(ctx: Context, next) {
+    const below = pathBelow(basePath, ctx.path);
+    if (below === undefined) throw new PortcullisError('not_found', 404, 'There is nothing at this address.');
+    const original = ctx.path;
+    ctx.path = below;
+    if (below.startsWith('/admin/v1')) {
+      (ctx.state as { route?: string }).route = '/admin/v1';
+      await deps.admin(ctx, next);
+      return undefined;
+    }
+    const route = routeOf(below);
+    if (!route) throw new PortcullisError('not_found', 404, 'There is nothing at this address.');
+    (ctx.state as { route?: string }).route = route.pattern;
+    if (!route.methods.includes(ctx.method)) {
+      ctx.set('allow', route.methods.join(', '));
+      throw new PortcullisError('invalid_request', 405, 'This address does not answer to that method.');
+    }
+    const form = route.body === 'form' && ctx.method === 'POST' ? await readForm(ctx.req) : undefined;
+    if (route.engine) {
+      if (form && (below === '/authorize' || below === '/logout')) {
+        ctx.path = original;
+        return redirectToGet(ctx, form);
+      }
+      if (form && below === '/logout/confirm') translateLogout(form);
+      if (form) giveForm(ctx, form);
+      await engine.handle(ctx, next);
+      return undefined;
+    }
+    return own(ctx, below, form ?? {});
+  });
+  return koa;
+
+  /** Our logout page posts `decision` and `csrf`; the engine knows them by other names. */
+  function translateLogout(form: Form): void {
+    form['xsrf'] = single(form, 'csrf');
+    if (single(form, 'decision') === 'logout') form['logout'] = 'yes';
+    delete form['csrf'];
+    delete form['decision'];
+  }
+
+  async function own(ctx: Context, path: string, form: Form): Promise<void> {
+    const [, top, second = '', third = ''] = path.split('/');
+    switch (top) {
+      case 'jwks':
+        if (ctx.method === 'OPTIONS') return preflightAny(ctx);
+        return sendPublished(ctx, deps.jwks(), settings.jwksMaxAge);
+      case 'interaction':
+        if (third === '') return deps.interactions.show(ctx, second);
+        return deps.interactions.submit(ctx, second, third, form);
+      case 'assets':
+        return sendAsset(ctx, second);
+      case 'health':
+        return deps.health.answer(ctx, second);
+      default:
+        // Dynamic registration is not built: every initial access token is unknown (RFC 6750, 3.1).
+        ctx.set('www-authenticate', 'Bearer error="invalid_token"');
+        throw new PortcullisError('invalid_token', 401, 'Registration needs an initial access token.');
+    }
+  }
+
+  function sendAsset(ctx: Context, name: string): void {
+    const asset = deps.views.asset(name);
+    if (!asset) throw new PortcullisError('not_found', 404, 'There is nothing at this address.');
+    ctx.set('cache-control', `public, max-age=${YEAR}, immutable`);
+    ctx.set('etag', asset.etag);
+    ctx.status = 200;
+    if (ctx.fresh) {
+      ctx.status = 304;
+      return;
+    }
+    ctx.type = asset.type;
+    ctx.body = asset.body;
+  }
+}

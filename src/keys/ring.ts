@@ -1,0 +1,81 @@
+/**
+ * The key ring: which keys sign, which are published, which verify. The app builds it from storage and hands it
+ * to the provider; a rotation makes a new ring.
+ */
+import {
+  calculateJwkThumbprint,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type CryptoKey,
+  type JWK,
+} from 'jose';
+import type { Clock } from '../lib/clock.ts';
+import type { SigningKeyRecord, SigningKeys } from '../storage/signing-keys.ts';
+
+/** Algorithms that every server has a key for: access tokens, and ID tokens of clients that name no other. */
+export const STANDARD_ALGORITHMS = ['ES256', 'RS256'] as const;
+
+/** An immutable set of keys. */
+export interface KeyRing {
+  /** Private JWKs, each with kid, alg and use; for every algorithm the signing key comes first. */
+  readonly jwks: { readonly keys: readonly JWK[] };
+  /** What /jwks publishes. */
+  readonly publicJwks: { readonly keys: readonly JWK[] };
+  /** The public key that verifies `kid`, while it is published. */
+  verifier(kid: string): { readonly alg: string; readonly key: CryptoKey } | undefined;
+  /** Algorithms with an active key. */
+  readonly algorithms: readonly string[];
+}
+
+const PRIVATE = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']);
+
+const publicOf = (jwk: Record<string, unknown>): JWK =>
+  Object.fromEntries(Object.entries(jwk).filter(([name]) => !PRIVATE.has(name)));
+
+/** Makes a new key pair as a private JWK with `kid` (RFC 7638 thumbprint), `alg` and `use`. */
+export async function newSigningKey(alg: string): Promise<JWK & { kid: string; alg: string }> {
+  const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 });
+  const jwk = await exportJWK(privateKey);
+  return { ...jwk, kid: await calculateJwkThumbprint(jwk), alg, use: 'sig' };
+}
+
+/** Builds a ring from key records; retired ones are left out. */
+export async function createKeyRing(records: readonly SigningKeyRecord[]): Promise<KeyRing> {
+  const order = { active: 0, pending: 1, retiring: 2, retired: 3 } as const;
+  const shown = records
+    .filter(({ status }) => status !== 'retired')
+    .toSorted((a, b) => order[a.status] - order[b.status] || b.createdAt - a.createdAt);
+  const verifiers = new Map<string, { alg: string; key: CryptoKey }>();
+  for (const { kid, alg, privateJwk } of shown) {
+    const key = await importJWK(publicOf(privateJwk), alg);
+    if (!(key instanceof Uint8Array)) verifiers.set(kid, { alg, key });
+  }
+  return {
+    jwks: { keys: shown.map(({ privateJwk }) => privateJwk as JWK) },
+    publicJwks: { keys: shown.map(({ privateJwk }) => publicOf(privateJwk)) },
+    verifier: (kid) => verifiers.get(kid),
+    algorithms: [...new Set(shown.filter(({ status }) => status === 'active').map(({ alg }) => alg))],
+  };
+}
+
+/** Makes the first keys where there are none, and reads the ring. */
+export async function openKeyRing(store: SigningKeys, clock: Clock): Promise<KeyRing> {
+  const known = await store.list();
+  if (known.length > 0) return createKeyRing(known);
+  const now = clock.now();
+  const made = await Promise.all(STANDARD_ALGORITHMS.map(newSigningKey));
+  await store.initialise(
+    made.map((jwk) => ({
+      kid: jwk.kid,
+      alg: jwk.alg,
+      status: 'active',
+      privateJwk: jwk as Record<string, unknown>,
+      createdAt: now,
+      activeFrom: now,
+      retiresAt: undefined,
+    })),
+    ({ kid, alg }) => ({ type: 'key.created', actor: 'system', detail: { kid, alg } }),
+  );
+  return createKeyRing(await store.list());
+}

@@ -1,0 +1,114 @@
+/** AccessToken and ClientCredentials in the engine's words: JWTs without a row, opaque ones with one. */
+import type { Adapter, AdapterPayload } from 'oidc-provider';
+import type { ProviderDependencies } from './dependencies.ts';
+import { familyOnce } from './family-adapter.ts';
+import { OPAQUE_PREFIX, presentedToken, type VerifiedToken } from './jwt-access-tokens.ts';
+import { currentContext, currentState } from './request-state.ts';
+
+type Kind = 'AccessToken' | 'ClientCredentials';
+
+const never = (what: string) => (): never => {
+  throw new Error(`the engine is not expected to ${what}`);
+};
+
+/** Whether the token's audience still exists: the tokens of a deleted API are inactive. */
+const audienceExists = async (deps: ProviderDependencies, aud: unknown): Promise<boolean> =>
+  typeof aud === 'string' && (await deps.apis.get(aud)) !== undefined;
+
+export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies): Adapter {
+  const { accessTokens, artifacts } = deps.storage;
+
+  /** Claims requested for /userinfo (OIDC Core 5.5) are kept with the grant. */
+  const forUserinfo = async (payload: AdapterPayload): Promise<AdapterPayload> => {
+    // Trap (`actions/userinfo.js`): the engine refuses a token with an audience there.
+    const { aud: _aud, ...rest } = payload;
+    const family = payload.grantId === undefined ? undefined : await familyOnce(deps, payload.grantId);
+    const claims = family?.grant['requested_claims'];
+    return claims ? { ...rest, claims: claims } : rest;
+  };
+
+  const fromJwt = async (token: VerifiedToken): Promise<AdapterPayload | undefined> => {
+    const { jti, iat, exp, aud, clientId, scope, grantId, sid, jkt, extra } = token;
+    if (!(await audienceExists(deps, aud))) return undefined;
+    const payload: AdapterPayload = {
+      kind,
+      jti,
+      iat,
+      exp,
+      aud,
+      clientId,
+      ...(scope === undefined ? {} : { scope }),
+      ...(jkt === undefined ? {} : { jkt }),
+    };
+    if (kind === 'ClientCredentials') {
+      const generation = token.clientGeneration;
+      if (grantId !== undefined || generation === undefined) return undefined;
+      return (await accessTokens.clientAlive(clientId, generation, jti)) ? payload : undefined;
+    }
+    if (grantId === undefined) return undefined;
+    const owner = await accessTokens.ownerOf(grantId, jti);
+    if (!owner || owner.userId !== token.sub || owner.clientId !== clientId) return undefined;
+    return { ...payload, accountId: token.sub, grantId, extra, ...(sid === undefined ? {} : { sid }) };
+  };
+
+  const fromRow = async (id: string): Promise<AdapterPayload | undefined> => {
+    const artifact = await artifacts.find(kind, id);
+    if (!artifact) return undefined;
+    const payload = { ...artifact.payload, jti: id } as AdapterPayload & { clientGeneration?: string };
+    if (!(await audienceExists(deps, payload.aud))) return undefined;
+    const { grantId, clientId } = payload;
+    if (grantId !== undefined) return (await familyOnce(deps, grantId))?.alive ? payload : undefined;
+    if (!clientId || !payload.clientGeneration) return undefined;
+    return (await accessTokens.clientAlive(clientId, payload.clientGeneration, id)) ? payload : undefined;
+  };
+
+  return {
+    async find(id) {
+      const state = currentState();
+      let found: AdapterPayload | undefined;
+      if (id.startsWith(OPAQUE_PREFIX)) found = await fromRow(id);
+      else {
+        const token = await presentedToken(id, state, deps.verify);
+        found = token && (await fromJwt(token));
+      }
+      return found && currentContext()?.oidc.route === 'userinfo' ? forUserinfo(found) : found;
+    },
+    async upsert(id, payload, expiresIn = 0) {
+      const { unit } = currentState();
+      const { jti: _jti, ...kept } = payload;
+      const client = payload.clientId === undefined ? undefined : await deps.clients.get(payload.clientId);
+      const opaque = {
+        kind,
+        id,
+        payload: payload.grantId === undefined ? { ...kept, clientGeneration: client?.generation } : kept,
+        expiresAt: deps.clock.now() + expiresIn * 1000,
+        grantId: payload.grantId,
+      };
+      if (!unit) throw new Error('an access token is only issued at the token endpoint');
+      unit.opaque = opaque;
+    },
+    async destroy(jti) {
+      const state = currentState();
+      const verified = await state.verified;
+      const client = currentContext()?.oidc.client?.clientId;
+      const event = {
+        type: 'token.revoked' as const,
+        ...state.origin,
+        ...(client ? { clientId: client, actor: `client:${client}` } : {}),
+        detail: { kind: 'access_token' as const },
+      };
+      if (verified?.jti === jti) {
+        const owner =
+          verified.grantId === undefined ? {} : { grantId: verified.grantId, userId: verified.sub };
+        await accessTokens.deny(jti, verified.exp * 1000, { ...event, ...owner });
+      } else {
+        await artifacts.destroy(kind, jti);
+        await deps.storage.changes.record(event);
+      }
+    },
+    async revokeByGrantId() {}, // the family's row decides
+    consume: never('consume an access token'),
+    findByUid: never('find an access token by uid'),
+    findByUserCode: never('find an access token by user code'),
+  };
+}

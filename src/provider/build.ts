@@ -1,0 +1,173 @@
+/** The provider: the engine, configured and with every trap closed. The only folder that knows oidc-provider. */
+import { Provider, type KoaContextWithOIDC } from 'oidc-provider';
+import { mintRefreshToken } from '../grants/refresh-token.ts';
+import { randomId } from '../lib/ids.ts';
+import { isUnavailable } from '../storage/failures.ts';
+import { compareHashedSecrets } from './client-authentication.ts';
+import { createConfiguration } from './configuration.ts';
+import type { ProviderDependencies } from './dependencies.ts';
+import { OPAQUE_PREFIX, presentToken } from './jwt-access-tokens.ts';
+import { stateOf } from './request-state.ts';
+import { refuseUnavailable, tokenCommit } from './token-commit.ts';
+
+/** The engine, as the rest of the server knows it. */
+export type EngineProvider = Provider;
+
+type Next = () => Promise<void>;
+type Form = Record<string, unknown>;
+
+const formOf = (ctx: KoaContextWithOIDC): Form | undefined => (ctx.req as { body?: Form }).body;
+
+/** A model whose id is made by the engine's documented, if untyped, hook. */
+interface WithTokenId {
+  generateTokenId(): string;
+}
+
+/** Ids in our own formats: refresh tokens that describe themselves, opaque tokens with a prefix. */
+function overrideIds(provider: Provider, { dataKeys }: ProviderDependencies): void {
+  const [tagKey] = dataKeys.tagKeys;
+  if (!tagKey) throw new Error('there is no tag key');
+  const prototypeOf = (model: { prototype: unknown }): WithTokenId => model.prototype as WithTokenId;
+  prototypeOf(provider.RefreshToken).generateTokenId = function generateTokenId() {
+    const { grantId } = this as { grantId?: string };
+    return mintRefreshToken(tagKey, grantId ?? '');
+  };
+  for (const model of [provider.AccessToken, provider.ClientCredentials]) {
+    const prototype = prototypeOf(model);
+    const original = prototype.generateTokenId;
+    prototype.generateTokenId = function generateTokenId() {
+      const id = original.call(this); // also sets the format, by the API's choice
+      return (this as { format?: string }).format === 'opaque' ? OPAQUE_PREFIX + randomId(32) : id;
+    };
+  }
+}
+
+/** Trap (`models/replay_detection.js`): find, then save, is not atomic. Of any number of callers one gets true. */
+function atomicReplayDetection(provider: Provider, { storage }: ProviderDependencies): void {
+  provider.ReplayDetection.unique = async (issuer: string, jti: string, exp: number) =>
+    storage.artifacts.insertOnce('ReplayDetection', JSON.stringify([issuer, jti]), exp * 1000);
+}
+
+/** Trap (`models/client.js`): only clients with back-channel logout would get a `sid`; our tokens name theirs. */
+function alwaysIncludeSid(provider: Provider): void {
+  provider.Client.prototype.includeSid = () => true;
+}
+
+/** Answers in JSON where the database cannot be reached, whatever the engine made of it. */
+async function serverErrors(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  await next();
+  const { serverError } = stateOf(ctx);
+  if (ctx.status === 500 && serverError && isUnavailable(serverError) && ctx.type === 'application/json') {
+    refuseUnavailable(ctx);
+  }
+}
+
+/** /introspect and /revoke: what is presented may be a JWT. */
+function presentedTokens(deps: ProviderDependencies) {
+  return async (ctx: KoaContextWithOIDC, next: Next): Promise<void> => {
+    const form = formOf(ctx);
+    if (form) presentToken(form, stateOf(ctx));
+    await next();
+    if (ctx.path === '/revoke') {
+      // An empty text body breaks clients that parse every answer as JSON.
+      if (ctx.status === 200) ctx.body = {};
+    } else if (ctx.status === 200) {
+      deps.metrics.introspection((ctx.body as { active?: boolean } | undefined)?.active === true);
+    }
+  };
+}
+
+/** RFC 7662, 2.1 and RFC 6749, 5.2: a caller of /introspect that does not authenticate is refused with 401. */
+async function introspectionNeedsClient(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  const form = formOf(ctx);
+  if (ctx.get('authorization') || form?.['client_secret'] || form?.['client_assertion']) {
+    await next();
+    return;
+  }
+  ctx.status = 401;
+  ctx.set('cache-control', 'no-store');
+  ctx.set('www-authenticate', `Basic realm="${ctx.host}"`);
+  ctx.body = { error: 'invalid_client', error_description: 'client authentication failed' };
+}
+
+/** Trap (`actions/token.js`): a grant type that the client may not use is `unauthorized_client` (RFC 6749, 5.2). */
+async function unauthorizedGrantType(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  await next();
+  const body = ctx.body as { error?: string; error_description?: string } | undefined;
+  if (
+    ctx.status === 400 &&
+    body?.error_description === 'requested grant type is not allowed for this client'
+  ) {
+    ctx.body = { ...body, error: 'unauthorized_client' };
+  }
+}
+
+/** Token metrics, after the commit has decided. */
+function countTokens({ metrics }: ProviderDependencies) {
+  return async (ctx: KoaContextWithOIDC, next: Next): Promise<void> => {
+    await next();
+    const sent = formOf(ctx)?.['grant_type'];
+    const grantType = typeof sent === 'string' ? sent : 'none';
+    if (ctx.status === 200) metrics.tokenIssued(grantType);
+    else metrics.tokenError(grantType, (ctx.body as { error?: string } | undefined)?.error ?? 'other');
+  };
+}
+
+/** Runs `middlewares` for POST to one path only. */
+function onPost(path: string, ...middlewares: ((ctx: KoaContextWithOIDC, next: Next) => Promise<void>)[]) {
+  return (ctx: KoaContextWithOIDC, next: Next): Promise<void> => {
+    if (ctx.method !== 'POST' || ctx.path !== path) return next();
+    const run = (index: number): Promise<void> => {
+      const middleware = middlewares[index];
+      return middleware ? middleware(ctx, () => run(index + 1)) : next();
+    };
+    return run(0);
+  };
+}
+
+const REFUSALS = ['grant.error', 'introspection.error', 'revocation.error', 'authorization.error'] as const;
+
+/** The engine's events of one shape, which its types list apart. */
+interface Refusals {
+  on(
+    name: (typeof REFUSALS)[number],
+    listener: (ctx: KoaContextWithOIDC, error: Error & { error_detail?: string }) => void,
+  ): void;
+}
+
+/** Builds a provider. Cheap: a rotation of keys builds a new one and swaps it in. */
+export function buildProvider(deps: ProviderDependencies): Provider {
+  const { settings, logger } = deps;
+  const provider = new Provider(settings.issuer, createConfiguration(deps));
+  provider.proxy = true; // the server in front has pinned host and protocol to the issuer's
+  overrideIds(provider, deps);
+  atomicReplayDetection(provider, deps);
+  alwaysIncludeSid(provider);
+  compareHashedSecrets(provider, deps);
+
+  provider.on('server_error', (ctx, error) => {
+    stateOf(ctx).serverError = error;
+    logger.error({ err: error, request_id: stateOf(ctx as never).origin.requestId }, 'server error');
+  });
+  const refused = provider as unknown as Refusals;
+  for (const name of REFUSALS) {
+    refused.on(name, (ctx, error) => {
+      logger.info(
+        {
+          event: name,
+          outcome: error.message,
+          reason: error.error_detail,
+          client_id: ctx.oidc.client?.clientId,
+          request_id: stateOf(ctx as never).origin.requestId,
+        },
+        'request refused',
+      );
+    });
+  }
+
+  provider.use(serverErrors as never);
+  provider.use(onPost('/token', countTokens(deps), unauthorizedGrantType, tokenCommit(deps)) as never);
+  provider.use(onPost('/introspect', introspectionNeedsClient, presentedTokens(deps)) as never);
+  provider.use(onPost('/revoke', presentedTokens(deps)) as never);
+  return provider;
+}

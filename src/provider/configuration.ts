@@ -1,0 +1,181 @@
+/** The engine's configuration, a pure function of its dependencies. */
+import type { Client, Configuration, KoaContextWithOIDC } from 'oidc-provider';
+import { OIDC_SCOPES } from '../clients/apis.ts';
+import { toSeconds } from '../lib/clock.ts';
+import { SCOPE_CLAIMS } from '../users/claims.ts';
+import { createFindAccount } from './accounts.ts';
+import { createAdapterFactory } from './adapter.ts';
+import { optionsOf, recordOf } from './client-adapter.ts';
+import { assertAssertionAudience, CLIENT_AUTH_METHODS } from './client-authentication.ts';
+import type { ProviderDependencies } from './dependencies.ts';
+import { createGrantLoader } from './grants.ts';
+import { createInteractionPolicy } from './interaction-policy.ts';
+import { createRenderers } from './renderers.ts';
+import { GENERATION_CLAIM, GRANT_CLAIM } from './jwt-access-tokens.ts';
+import { stateOf } from './request-state.ts';
+import { createResources } from './resources.ts';
+import { createVisibility } from './visibility.ts';
+
+/** Seconds. RFC 9700, 2.1.1 and OAuth 2.1: a code lives a minute at most. */
+const CODE_TTL = 60;
+const ID_TOKEN_TTL = 3600;
+const DEVICE_CODE_TTL = 600;
+const INTERACTION_TTL = 3600;
+/** Tolerance for a peer's clock, in assertions and proofs. */
+const CLOCK_TOLERANCE = 60;
+
+/** How somebody signed in, as `acr`; `amr` has the details. */
+export const ACR_PASSWORD = 'urn:portcullis:acr:password';
+
+/** Routes; the engine's own defaults differ from what is public. */
+const ROUTES = {
+  authorization: '/authorize',
+  token: '/token',
+  revocation: '/revoke',
+  introspection: '/introspect',
+  jwks: '/jwks',
+  userinfo: '/userinfo',
+  pushed_authorization_request: '/par',
+  device_authorization: '/device_authorization',
+  code_verification: '/device',
+  end_session: '/logout',
+  registration: '/register',
+};
+
+const ASSERTION_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
+
+const atLeastOne = (seconds: number): number => Math.max(1, Math.floor(seconds));
+
+/** auth_time, acr and amr of the sign-in behind a user's token. */
+function signInOf(ctx: KoaContextWithOIDC): Record<string, unknown> {
+  const { AuthorizationCode, RefreshToken, DeviceCode } = ctx.oidc.entities;
+  const source = (RefreshToken ?? AuthorizationCode ?? DeviceCode) as
+    { authTime?: number; acr?: string; amr?: string[] } | undefined;
+  return { auth_time: source?.authTime, acr: source?.acr, amr: source?.amr };
+}
+
+export function createConfiguration(deps: ProviderDependencies): Configuration {
+  const { settings, clock, dataKeys, ring } = deps;
+  const resources = createResources(deps);
+  const visibility = createVisibility(deps);
+  const renderers = createRenderers(deps);
+  const secure = settings.issuer.startsWith('https:');
+  const prefix = (name: string, host: boolean): string =>
+    secure ? `__${host ? 'Host' : 'Secure'}-${name}` : name;
+
+  return {
+    adapter: createAdapterFactory(deps),
+    jwks: ring.jwks,
+    routes: ROUTES,
+    scopes: [...OIDC_SCOPES],
+    claims: { openid: ['sub'], ...SCOPE_CLAIMS, acr: null, auth_time: null, iss: null, sid: null },
+    acrValues: [ACR_PASSWORD],
+    responseTypes: ['code'],
+    subjectTypes: ['public'],
+    clientAuthMethods: CLIENT_AUTH_METHODS,
+    clockTolerance: CLOCK_TOLERANCE,
+    conformIdTokenClaims: false,
+    enableHttpPostMethods: false, // a POST to /authorize becomes a 303 to the GET: cookies stay SameSite=Lax
+    enabledJWA: {
+      clientAuthSigningAlgValues: [...ASSERTION_ALGORITHMS],
+      idTokenSigningAlgValues: ['RS256', 'ES256', 'PS256', 'EdDSA'].filter((alg) =>
+        ring.algorithms.includes(alg),
+      ) as never,
+      requestObjectSigningAlgValues: [...ASSERTION_ALGORITHMS],
+      userinfoSigningAlgValues: ring.algorithms as never,
+      introspectionSigningAlgValues: ring.algorithms as never,
+      authorizationSigningAlgValues: ring.algorithms as never,
+      dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as never,
+    },
+    cookies: {
+      keys: [...dataKeys.cookieKeys],
+      names: {
+        session: prefix('portcullis_session', true),
+        interaction: prefix('portcullis_interaction', false),
+        resume: prefix('portcullis_resume', false),
+      },
+      long: { httpOnly: true, sameSite: 'lax', path: '/' },
+      short: { httpOnly: true, sameSite: 'lax' },
+    },
+    pkce: { required: (_ctx, client) => recordOf(client).metadata.require_pkce },
+    clientBasedCORS: (_ctx, origin, client) => recordOf(client).metadata.allowed_origins.includes(origin),
+    findAccount: createFindAccount(deps),
+    loadExistingGrant: createGrantLoader(deps),
+    interactions: {
+      policy: createInteractionPolicy(),
+      url: (_ctx, interaction) =>
+        new URL(settings.issuer).pathname.replace(/\/$/, '') + deps.pages.interactionPath(interaction.uid),
+    },
+    assertJwtClientAuthClaimsAndHeader: async (ctx, claims) => assertAssertionAudience(ctx, claims),
+    rotateRefreshToken: true,
+    issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    // Families are bound to their session by their own row. Trap (`checkSessionBinding`): the engine's binding
+    // wants the session's newest grant, so a second sign-in would kill the first family.
+    expiresWithSession: async () => false,
+    formats: {
+      bitsOfOpaqueRandomness: 256,
+      customizers: {
+        jwt: async (ctx, token, parts) => {
+          const { grantId } = token as { grantId?: string };
+          if (grantId === undefined) {
+            const record = stateOf(ctx).clients.get(token.clientId ?? '');
+            parts.payload[GENERATION_CLAIM] = record?.generation;
+            return;
+          }
+          parts.payload[GRANT_CLAIM] = grantId;
+          const family = await stateOf(ctx).families.get(grantId);
+          const { sid } = token as { sid?: string };
+          Object.assign(parts.payload, family?.sessionUid !== undefined && sid !== undefined ? { sid } : {});
+        },
+      },
+    },
+    extraTokenClaims: async (ctx, token) => ('grantId' in token && token.grantId ? signInOf(ctx) : undefined),
+    ttl: {
+      AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? settings.accessTokenTtl,
+      ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? settings.accessTokenTtl,
+      AuthorizationCode: () => CODE_TTL,
+      DeviceCode: () => DEVICE_CODE_TTL,
+      IdToken: () => ID_TOKEN_TTL,
+      Interaction: () => INTERACTION_TTL,
+      Grant: () => settings.refreshMaxTtl,
+      RefreshToken: (ctx, _token, client) => refreshTokenTtl(ctx, client),
+      Session: (_ctx, session) => {
+        const signedIn = (session as { loginTs?: number }).loginTs;
+        const left =
+          signedIn === undefined ? Infinity : signedIn + settings.sessionMaxTtl - toSeconds(clock.now());
+        return atLeastOne(Math.min(settings.sessionIdleTtl, left));
+      },
+    },
+    renderError: renderers.error,
+    features: {
+      devInteractions: { enabled: false },
+      claimsParameter: { enabled: true },
+      clientCredentials: { enabled: true },
+      dPoP: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: visibility.introspection },
+      revocation: { enabled: true, allowedPolicy: visibility.revocation },
+      pushedAuthorizationRequests: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: resources.defaultResource as never,
+        getResourceServerInfo: resources.getResourceServerInfo,
+        useGrantedResource: async () => true,
+      },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: renderers.logout,
+        postLogoutSuccessSource: renderers.signedOut,
+      },
+      userinfo: { enabled: true },
+    },
+  };
+
+  /** Idle life, but never past the family's absolute end: rotation does not extend it. */
+  function refreshTokenTtl(ctx: KoaContextWithOIDC, client: Client): number {
+    const options = optionsOf(recordOf(client), settings);
+    const rotated = ctx.oidc.entities['RotatedRefreshToken'] !== undefined;
+    const endsAt = rotated ? stateOf(ctx).endsAt : undefined;
+    const left = endsAt === undefined ? options.refreshMaxTtl : toSeconds(endsAt - clock.now());
+    return atLeastOne(Math.min(options.refreshIdleTtl, left));
+  }
+}

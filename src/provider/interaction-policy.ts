@@ -1,0 +1,40 @@
+/** When a person is asked: to sign in, and to consent. */
+import { interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider';
+
+const { Check, base } = interactionPolicy;
+
+const LOOPBACK = /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])[:/?]/;
+
+/**
+ * Whether nobody can tell that the app behind a request is the client it says it is: a public client on a
+ * loopback or private-use scheme redirect (RFC 8252, 8.6). It is asked for each time.
+ */
+function cannotBeIdentified({ oidc }: KoaContextWithOIDC): boolean {
+  const asked = oidc.params?.['redirect_uri'];
+  const redirect = typeof asked === 'string' ? asked : '';
+  if (oidc.client?.clientAuthMethod !== 'none') return false;
+  return LOOPBACK.test(`${redirect}/`) || !/^https?:/.test(redirect);
+}
+
+/** The engine's policy with our changes. */
+export function createInteractionPolicy(): interactionPolicy.Prompt[] {
+  const prompts = base();
+  const login = prompts.get('login');
+  const consent = prompts.get('consent');
+  if (!login || !consent) throw new Error('the engine lacks a prompt that it had');
+  // Trap: without an account the consent checks below would fail on a missing grant, as a 500.
+  login.checks.add(
+    new Check('account_missing', 'End-User authentication is required', 'login_required', ({ oidc }) =>
+      oidc.session?.accountId !== undefined && oidc.account === undefined
+        ? Check.REQUEST_PROMPT
+        : Check.NO_NEED_TO_PROMPT,
+    ),
+  );
+  consent.checks.remove('native_client_prompt');
+  consent.checks.add(
+    new Check('unidentified_client', 'the client cannot be identified', 'interaction_required', (ctx) =>
+      cannotBeIdentified(ctx) && !ctx.oidc.result?.consent ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT,
+    ),
+  );
+  return prompts;
+}

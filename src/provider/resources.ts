@@ -1,0 +1,88 @@
+/**
+ * Audience and scope: which API a token is for, and which scopes it may carry (RFC 8707).
+ * `resource` decides, else the API that owns the requested scopes, else the default API. One token, one API.
+ */
+import { errors, type Client, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
+import { ADMIN_API, OIDC_SCOPES } from '../clients/apis.ts';
+import { optionsOf, recordOf } from './client-adapter.ts';
+import type { ProviderDependencies } from './dependencies.ts';
+
+const OIDC = new Set<string>(OIDC_SCOPES);
+
+/** Splits a space-separated scope. */
+export const scopeList = (scope: unknown): string[] =>
+  typeof scope === 'string' ? scope.split(' ').filter(Boolean) : [];
+
+const isClientCredentials = (ctx: KoaContextWithOIDC): boolean =>
+  ctx.oidc.params?.['grant_type'] === 'client_credentials';
+
+/** Scopes asked for now, which must all be allowed; a refresh merely narrows what was granted. */
+const asksForScopes = (ctx: KoaContextWithOIDC): boolean =>
+  ctx.oidc.route !== 'token' || isClientCredentials(ctx);
+
+export interface Resources {
+  defaultResource(ctx: KoaContextWithOIDC, client: Client, oneOf?: string[]): Promise<string>;
+  getResourceServerInfo(ctx: KoaContextWithOIDC, identifier: string, client: Client): Promise<ResourceServer>;
+}
+
+export function createResources(deps: ProviderDependencies): Resources {
+  const { apis, settings } = deps;
+  return {
+    async defaultResource(ctx, _client, oneOf) {
+      if (oneOf) {
+        const [only, ...others] = oneOf;
+        if (only === undefined || others.length > 0)
+          throw new errors.InvalidTarget('one token serves one API');
+        return only;
+      }
+      const owners = new Set<string>();
+      for (const scope of scopeList(ctx.oidc.params?.['scope'])) {
+        if (OIDC.has(scope)) continue;
+        const owner = await apis.ofScope(scope);
+        if (owner === undefined) throw new errors.InvalidScope('requested scope is not known', scope);
+        owners.add(owner);
+      }
+      const [first, ...others] = owners;
+      if (others.length > 0) {
+        throw new errors.InvalidTarget(
+          'the scopes belong to several APIs: name one by the resource parameter',
+        );
+      }
+      return first ?? settings.defaultApi;
+    },
+    async getResourceServerInfo(ctx, identifier, client) {
+      const asked = ctx.oidc.params?.['resource'];
+      if (Array.isArray(asked) && asked.length > 1)
+        throw new errors.InvalidTarget('one token serves one API');
+      const api = await apis.get(identifier);
+      if (!api) throw new errors.InvalidTarget('the requested resource is not known');
+      const own = isClientCredentials(ctx);
+      // Nobody signs in to the administration API through a browser: its scopes are a client's own.
+      if (identifier === ADMIN_API && !own)
+        throw new errors.InvalidTarget('the requested resource is not available');
+      const record = recordOf(client);
+      const allowed = new Set(scopeList(record.metadata.scope));
+      const ofApi = api.scopes.map(({ name }) => name).filter((name) => allowed.has(name));
+      const known = new Set<string>(
+        own ? ofApi : [...ofApi, ...OIDC_SCOPES.filter((name) => allowed.has(name))],
+      );
+      if (asksForScopes(ctx)) {
+        const { params } = ctx.oidc;
+        // A client that names no scope gets what it is registered for at this API (RFC 6749, 3.3).
+        if (own && params && params['scope'] === undefined && ofApi.length > 0)
+          params['scope'] = ofApi.join(' ');
+        for (const scope of scopeList(params?.['scope'])) {
+          if (!known.has(scope)) throw new errors.InvalidScope('requested scope is not allowed', scope);
+        }
+      }
+      const options = optionsOf(record, settings);
+      return {
+        audience: identifier,
+        scope: [...known].join(' '),
+        accessTokenFormat: api.accessTokenFormat,
+        accessTokenTTL: options.accessTokenTtl ?? api.accessTokenTtl ?? settings.accessTokenTtl,
+        ...(api.accessTokenFormat === 'jwt' ? { jwt: { sign: { alg: api.signingAlg as 'ES256' } } } : {}),
+      };
+    },
+  };
+}

@@ -1,0 +1,122 @@
+/** Artifacts: the engine's short-lived records, looked up by keyed hash, their payloads sealed. */
+import type { Clock } from '../lib/clock.ts';
+import type { DataKeys } from './data-keys.ts';
+import type { Database } from './database.ts';
+import type { Sql } from './sql.ts';
+
+/** An artifact as it was saved, with what happened to it since. */
+export interface Artifact {
+  readonly payload: Record<string, unknown>;
+  /** Epoch milliseconds. */
+  readonly consumedAt: number | undefined;
+}
+
+/** What is saved beside the payload. */
+export interface ArtifactOptions {
+  /** Epoch milliseconds. */
+  readonly expiresAt: number;
+  readonly grantId?: string | undefined;
+  readonly userCode?: string | undefined;
+}
+
+interface Row {
+  readonly hash: Uint8Array;
+  readonly payload: Uint8Array;
+  readonly consumedAt: number | null;
+}
+
+const COLUMNS = `hash, payload, consumed_at AS "consumedAt"`;
+const places = (count: number): string => Array.from({ length: count }, (_, i) => `$${i + 1}`).join(', ');
+
+/** Reads and writes artifacts. Every mutation is idempotent but for `consume` and `insertOnce`, which tell. */
+export interface Artifacts {
+  /** Saves, or replaces, an artifact; replacing keeps what `consume` did. */
+  save(kind: string, id: string, payload: object, options: ArtifactOptions, tx?: Sql): Promise<void>;
+  /** Saves unless it exists. Atomic: of any number of callers one gets true. */
+  insertOnce(kind: string, id: string, expiresAt: number): Promise<boolean>;
+  /** An artifact that has not expired, consumed or not. */
+  find(kind: string, id: string): Promise<Artifact | undefined>;
+  findByUserCode(kind: string, userCode: string): Promise<Artifact | undefined>;
+  /** Marks as consumed. Atomic: of any number of callers one gets true. */
+  consume(kind: string, id: string, tx?: Sql): Promise<boolean>;
+  destroy(kind: string, id: string): Promise<void>;
+}
+
+export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock): Artifacts {
+  const context = (kind: string, hash: Uint8Array): string =>
+    `artifact:${kind}:${Buffer.from(hash).toString('base64url')}`;
+  const opened = (kind: string, row: Row | undefined): Artifact | undefined =>
+    row && {
+      payload: JSON.parse(keys.open(row.payload, context(kind, row.hash)).toString('utf8')) as Record<
+        string,
+        unknown
+      >,
+      consumedAt: row.consumedAt ?? undefined,
+    };
+  const userCodeHash = (kind: string, code: string): Buffer => keys.hash(`${kind} user code`, code);
+  return {
+    async save(kind, id, payload, { expiresAt, grantId, userCode }, tx = sql) {
+      const hash = keys.hash(kind, id);
+      await tx.write(
+        'artifacts.save',
+        `INSERT INTO artifacts (hash, kind, payload, grant_id, user_code, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (hash) DO UPDATE SET payload = excluded.payload, expires_at = excluded.expires_at`,
+        [
+          hash,
+          kind,
+          keys.seal(JSON.stringify(payload), context(kind, hash)),
+          grantId ?? null,
+          userCode === undefined ? null : userCodeHash(kind, userCode),
+          expiresAt,
+        ],
+      );
+    },
+    async insertOnce(kind, id, expiresAt) {
+      const hash = keys.hash(kind, id);
+      const { count } = await sql.write(
+        'artifacts.insert-once',
+        `INSERT INTO artifacts (hash, kind, payload, expires_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (hash) DO UPDATE SET expires_at = excluded.expires_at WHERE artifacts.expires_at <= $5`,
+        [hash, kind, Buffer.alloc(0), expiresAt, clock.now()],
+      );
+      return count === 1;
+    },
+    async find(kind, id) {
+      const hashes = keys.hashes(kind, id);
+      const [row] = await sql.read<Row>(
+        `artifacts.find.${hashes.length}`,
+        `SELECT ${COLUMNS} FROM artifacts WHERE hash IN (${places(hashes.length)})
+         AND expires_at > $${hashes.length + 1}`,
+        [...hashes, clock.now()],
+      );
+      return opened(kind, row);
+    },
+    async findByUserCode(kind, userCode) {
+      const [row] = await sql.read<Row>(
+        'artifacts.find-by-user-code',
+        `SELECT ${COLUMNS} FROM artifacts WHERE user_code = $1 AND expires_at > $2`,
+        [userCodeHash(kind, userCode), clock.now()],
+      );
+      return opened(kind, row);
+    },
+    async consume(kind, id, tx = sql) {
+      const hashes = keys.hashes(kind, id);
+      const n = hashes.length;
+      const { count } = await tx.write(
+        `artifacts.consume.${n}`,
+        `UPDATE artifacts SET consumed_at = $${n + 1} WHERE hash IN (${places(n)})
+         AND consumed_at IS NULL AND expires_at > $${n + 1}`,
+        [...hashes, clock.now()],
+      );
+      return count === 1;
+    },
+    async destroy(kind, id) {
+      const hashes = keys.hashes(kind, id);
+      await sql.write(
+        `artifacts.destroy.${hashes.length}`,
+        `DELETE FROM artifacts WHERE hash IN (${places(hashes.length)})`,
+        hashes,
+      );
+    },
+  };
+}

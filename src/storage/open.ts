@@ -1,0 +1,66 @@
+/** Opens everything that is kept: the database, migrated, its keys unwrapped, and each store over it. */
+import type { Clock } from '../lib/clock.ts';
+import { createAccessTokens } from './access-tokens.ts';
+import { createApiStore } from './apis.ts';
+import { createArtifacts } from './artifacts.ts';
+import { createChanges, readCounters, type ChangeListeners } from './changes.ts';
+import { createClientStore } from './clients.ts';
+import { createConsents } from './consents.ts';
+import { createDataKeys, loadDataKeys } from './data-keys.ts';
+import { openDatabase } from './database.ts';
+import { createFamilies } from './families.ts';
+import { migrate } from './migrate.ts';
+import { createSessions } from './sessions.ts';
+import { createSigningKeys } from './signing-keys.ts';
+import { createThrottles } from './throttles.ts';
+import { createUserStore } from './users.ts';
+
+export interface StorageOptions {
+  readonly url: string;
+  readonly secretKeys: readonly Buffer[];
+  readonly clock: Clock;
+  readonly listeners: ChangeListeners;
+  readonly onQuery?: (op: string, seconds: number) => void;
+  readonly onError?: (error: Error) => void;
+}
+
+export type Storage<M extends { enabled: boolean }> = Awaited<ReturnType<typeof openStorage<M>>>;
+
+/**
+ * @typeParam M validated metadata of a client
+ * @throws StartError in one line: unreachable, newer than this release, or under another secret key
+ */
+export async function openStorage<M extends { enabled: boolean }>(options: StorageOptions) {
+  const { url, secretKeys, clock, listeners, onQuery, onError } = options;
+  const database = await openDatabase({
+    url,
+    ...(onQuery ? { onQuery } : {}),
+    ...(onError ? { onError } : {}),
+  });
+  try {
+    const { applied } = await migrate(database, { onFirst: (tx) => createDataKeys(tx, secretKeys, clock) });
+    const dataKeys = await loadDataKeys(database, secretKeys);
+    const changes = createChanges(database, clock, listeners);
+    const artifacts = createArtifacts(database, dataKeys, clock);
+    return {
+      database,
+      dataKeys,
+      changes,
+      artifacts,
+      migrations: applied,
+      accessTokens: createAccessTokens(database, clock, changes),
+      apis: createApiStore(database, clock, changes),
+      clients: createClientStore<M>(database, clock, changes),
+      consents: createConsents(database, clock, changes),
+      families: createFamilies(database, dataKeys, clock, changes, artifacts),
+      sessions: createSessions(database, dataKeys, clock, changes),
+      signingKeys: createSigningKeys(database, dataKeys, changes),
+      throttles: createThrottles(database, clock),
+      users: createUserStore(database, clock, changes),
+      counters: () => readCounters(database.sql),
+    };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}

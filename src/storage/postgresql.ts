@@ -1,0 +1,197 @@
+/** Opens PostgreSQL: one pool, and raw SQL over it with named prepared statements. */
+import { PrismaPg } from '@prisma/adapter-pg';
+import type { SqlDriverAdapterFactory } from '@prisma/driver-adapter-utils';
+import pg from 'pg';
+import { StartError } from '../lib/errors.ts';
+import { isUnavailable, translate } from './failures.ts';
+import type { Sql, SqlValue, Transaction } from './sql.ts';
+
+/** Limits of the pool. */
+export interface PostgresqlOptions {
+  readonly poolSize: number;
+  /** Milliseconds to wait for a free or a new connection. */
+  readonly connectTimeout: number;
+  /** Milliseconds that one statement may take. */
+  readonly statementTimeout: number;
+  /** Milliseconds that a transaction may sit idle. */
+  readonly idleTransactionTimeout: number;
+  /** Told of connections that break while nobody waits for an answer on them. */
+  readonly onError: (error: Error) => void;
+}
+
+/** An opened pool. */
+export interface PostgresqlStore {
+  readonly adapter: SqlDriverAdapterFactory;
+  readonly sql: Sql;
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+const NAMED_STATEMENTS = 500;
+const UNLIMITED = 2 ** 31 - 1;
+/** Milliseconds after the server's own timeout; a server that does not even say that is out of reach. */
+const SILENCE = 5_000;
+
+/** 64-bit integers as numbers; everything else as pg has it. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: Parameters<typeof pg.types.getTypeParser>[0], format: 'text') =>
+    oid === pg.types.builtins.INT8
+      ? safeInteger
+      : (pg.types.getTypeParser(oid, format) as unknown)) as pg.CustomTypesConfig['getTypeParser'],
+};
+
+function safeInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`integer ${text} is too large for a number`);
+  return value;
+}
+
+/** Names the statements that Prisma makes; past the bound they stay unnamed, for the server keeps each name for good. */
+function statementNames(): (query: { sql: string }) => string {
+  const names = new Map<string, string>();
+  return ({ sql }) => {
+    let name = names.get(sql);
+    if (name === undefined) {
+      if (names.size >= NAMED_STATEMENTS) return '';
+      name = `prisma_${names.size}`;
+      names.set(sql, name);
+    }
+    return name;
+  };
+}
+
+/** Lends connections of the pool. Not pool.query: that gives a connection up after every error, a duplicate key too. */
+interface Lender {
+  lend(): Promise<pg.PoolClient>;
+  giveBack(client: pg.PoolClient, broken: boolean): void;
+}
+
+const lenderOf = (pool: pg.Pool, onError: (error: Error) => void): Lender => ({
+  lend: async () => {
+    try {
+      return (await pool.connect()).on('error', onError); // it has no listener while it is lent
+    } catch (error) {
+      throw translate(error);
+    }
+  },
+  giveBack: (client, broken) => client.off('error', onError).release(broken),
+});
+
+async function query<Row>(
+  client: pg.PoolClient,
+  name: string,
+  text: string,
+  values: readonly SqlValue[] = [],
+): Promise<{ rows: Row[]; count: number }> {
+  const { rows, rowCount } = await client.query({ name, text, values: [...values] });
+  return { rows: rows as Row[], count: rowCount ?? 0 };
+}
+
+async function single<Row>(
+  lender: Lender,
+  name: string,
+  text: string,
+  values?: readonly SqlValue[],
+): Promise<{ rows: Row[]; count: number }> {
+  const client = await lender.lend();
+  let broken = false;
+  try {
+    return await query(client, name, text, values);
+  } catch (error) {
+    broken = !(error instanceof pg.DatabaseError && error.severity === 'ERROR');
+    throw translate(error);
+  } finally {
+    lender.giveBack(client, broken);
+  }
+}
+
+function statementsOf(client: pg.PoolClient): Transaction {
+  const translated = async <T>(call: Promise<T>): Promise<T> => {
+    try {
+      return await call;
+    } catch (error) {
+      throw translate(error);
+    }
+  };
+  return {
+    read: async (name, text, params) => (await translated(query<never>(client, name, text, params))).rows,
+    write: (name, text, params) => translated(query(client, name, text, params)),
+    script: async (_, text) => {
+      const patient: pg.QueryConfig & { query_timeout: number } = { text, query_timeout: UNLIMITED };
+      await translated(client.query(patient));
+    },
+  };
+}
+
+async function inTransaction<T>(lender: Lender, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  const client = await lender.lend();
+  let broken = false;
+  try {
+    await client.query('BEGIN');
+    const result = await work(statementsOf(client));
+    // PostgreSQL answers COMMIT of a transaction in which a statement has failed with ROLLBACK, and no error.
+    const { command } = await client.query('COMMIT');
+    if (command !== 'COMMIT') throw new Error('transaction rolled back: a statement in it had failed');
+    return result;
+  } catch (error) {
+    broken = !(await rolledBack(client, error));
+    throw translate(error);
+  } finally {
+    lender.giveBack(client, broken);
+  }
+}
+
+/** Whether the connection can be used again; closing it makes the server roll back. */
+async function rolledBack(client: pg.PoolClient, error: unknown): Promise<boolean> {
+  if (isUnavailable(error)) return false;
+  try {
+    await client.query('ROLLBACK');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @param url `postgresql://…`
+ * @throws StartError when the server does not answer
+ */
+export async function openPostgresql(url: string, options: PostgresqlOptions): Promise<PostgresqlStore> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: 'portcullis',
+    max: options.poolSize,
+    connectionTimeoutMillis: options.connectTimeout,
+    statement_timeout: options.statementTimeout,
+    query_timeout: options.statementTimeout + SILENCE,
+    idle_in_transaction_session_timeout: options.idleTransactionTimeout,
+    keepAlive: true,
+    types,
+  });
+  pool.on('error', options.onError); // without a listener a restart of the database would end the process
+  try {
+    await pool.query('select 1');
+  } catch (error) {
+    await pool.end();
+    throw new StartError(`cannot reach the database: ${describe(error)}`, { cause: error });
+  }
+  const lender = lenderOf(pool, options.onError);
+  return {
+    adapter: new PrismaPg(pool, {
+      statementNameGenerator: statementNames(),
+      onConnectionError: options.onError,
+    }),
+    sql: {
+      read: async (name, text, params) => (await single<never>(lender, name, text, params)).rows,
+      write: (name, text, params) => single(lender, name, text, params),
+    },
+    transaction: (work) => inTransaction(lender, work),
+    close: () => pool.end(),
+  };
+}
+
+/** An AggregateError (several addresses of a host tried) has no message of its own. */
+function describe(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(describe).join('; ');
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,177 @@
+/** Accounts: users as people and admins deal with them. Signing in, and every change to a user, comes here. */
+import { PortcullisError } from '../lib/errors.ts';
+import { randomId } from '../lib/ids.ts';
+import { originOf, type Origin } from '../storage/origin.ts';
+import type { Page, PageRequest } from '../storage/pages.ts';
+import type { UserRecord } from '../storage/user-record.ts';
+import type { UserDocument, UserStore } from '../storage/users.ts';
+import type { AuditEvent, EventOf } from '../telemetry/events.ts';
+import type { Passwords } from './passwords.ts';
+import { mergeUser, parseUser, requireGoodPassword, type UserInput } from './user-document.ts';
+
+/** An unknown id is `not_found` (404), a faulty document `invalid_user` (422). */
+export interface Accounts {
+  /** Takes as long for a name that does not exist; a disabled user is like a wrong password. */
+  authenticate(username: string, password: string): Promise<{ readonly user: UserRecord } | undefined>;
+  get(id: string): Promise<UserRecord>;
+  list(page: PageRequest): Promise<Page<UserRecord>>;
+  /** @throws PortcullisError `username_taken` (409) */
+  create(document: unknown, by: Origin): Promise<UserRecord>;
+  /**
+   * Applies a merge patch. A password in it ends what the user has, and so does disabling.
+   * @param version the one that the caller saw; undefined: whichever
+   * @throws PortcullisError `username_taken` (409), `version_mismatch` (412)
+   */
+  change(id: string, patch: unknown, by: Origin, version?: number): Promise<UserRecord>;
+  setEnabled(id: string, enabled: boolean, by: Origin): Promise<UserRecord>;
+  /** Ends every session and grant. */
+  revoke(id: string, by: Origin): Promise<void>;
+  /** Idempotent. */
+  remove(id: string, by: Origin): Promise<void>;
+  /** By an admin: everything that the user has ends. */
+  setPassword(id: string, password: unknown, by: Origin): Promise<void>;
+  /**
+   * By the user: everything that the user has ends, but for this browser session.
+   * @returns the new generation; undefined when `current` is not the password
+   * @throws PortcullisError `invalid_user` (422), `user_changed` (409)
+   */
+  changePassword(
+    id: string,
+    passwords: { readonly current: string; readonly next: string },
+    keepSessionUid: string | undefined,
+    by: Origin,
+  ): Promise<string | undefined>;
+}
+
+const documentOf = (input: UserInput): UserDocument & { readonly enabled: boolean } => ({
+  username: input.username,
+  email: input.email,
+  emailVerified: input.email_verified,
+  name: input.name,
+  claims: input.claims,
+  enabled: input.enabled,
+});
+
+const inputOf = (user: UserRecord): Omit<UserInput, 'password'> => ({
+  username: user.username,
+  email: user.email,
+  email_verified: user.emailVerified,
+  name: user.name,
+  claims: user.claims,
+  enabled: user.enabled,
+});
+
+const versionMismatch = (): PortcullisError =>
+  new PortcullisError('version_mismatch', 412, 'It has changed since it was read: read it again.');
+
+/** Tries of a change without a version against others that come first each time. */
+const MAX_TRIES = 10;
+
+/** Composes the store and the password hashing. */
+export function createAccounts(store: UserStore, passwords: Passwords): Accounts {
+  const get = async (id: string): Promise<UserRecord> => {
+    const user = await store.findById(id);
+    if (!user) throw new PortcullisError('not_found', 404, 'There is no such user.');
+    return user;
+  };
+  const hashed = (password: string | undefined): Promise<string> | undefined =>
+    password === undefined ? undefined : passwords.hashPassword(password);
+  const passwordChanged = (
+    id: string,
+    actor: 'user' | 'admin',
+    by: Origin,
+  ): EventOf<'user.password_changed'> => ({
+    type: 'user.password_changed',
+    ...originOf(by),
+    userId: id,
+    detail: { by: actor },
+  });
+  return {
+    async authenticate(username, password) {
+      const found = await store.credentials({ username });
+      const { ok, rehash } = await passwords.verifyPassword(found?.passwordHash, password);
+      if (!found?.user.enabled || !ok) return undefined;
+      if (rehash && found.passwordHash !== undefined) {
+        await store.rehash(found.user.id, found.passwordHash, await passwords.hashPassword(password));
+      }
+      return { user: found.user };
+    },
+    get,
+    list: (page) => store.list(page),
+    async create(document, by) {
+      const input = parseUser(document);
+      const id = randomId();
+      return store.create({ id, ...documentOf(input) }, await hashed(input.password), {
+        type: 'user.created',
+        ...originOf(by),
+        userId: id,
+        detail: {},
+      });
+    },
+    async change(id, patch, by, version) {
+      const passwordHash = await hashed(mergeUser(inputOf(await get(id)), patch).password);
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
+        const before = await get(id);
+        if (version !== undefined && version !== before.version) throw versionMismatch();
+        const after = documentOf(mergeUser(inputOf(before), patch));
+        const changes = { document: after, passwordHash };
+        const events = eventsOf(before, after, by);
+        if (passwordHash !== undefined) events.push(passwordChanged(id, 'admin', by));
+        if (events.length === 0) return before;
+        if (await store.update(id, changes, before.version, events)) return get(id);
+      }
+      throw versionMismatch();
+    },
+    async setEnabled(id, enabled, by) {
+      const type = enabled ? 'user.enabled' : 'user.disabled';
+      await store.setEnabled(id, enabled, { type, ...originOf(by), userId: id, detail: {} });
+      return get(id);
+    },
+    revoke: (id, by) =>
+      store.revokeAll(id, { type: 'user.revoked', ...originOf(by), userId: id, detail: {} }),
+    async remove(id, by) {
+      await store.delete(id, { type: 'user.deleted', ...originOf(by), userId: id, detail: {} });
+    },
+    async setPassword(id, password, by) {
+      requireGoodPassword(password, await get(id));
+      await store.setPassword(
+        id,
+        await passwords.hashPassword(password),
+        {},
+        passwordChanged(id, 'admin', by),
+      );
+    },
+    async changePassword(id, { current, next }, keepSessionUid, by) {
+      const found = await store.credentials({ id });
+      const { ok } = await passwords.verifyPassword(found?.passwordHash, current);
+      if (!found?.user.enabled || !ok) return undefined;
+      requireGoodPassword(next, found.user);
+      const keep = { keepSessionUid, generation: found.user.generation };
+      return store.setPassword(id, await passwords.hashPassword(next), keep, passwordChanged(id, 'user', by));
+    },
+  };
+}
+
+/** What a change of the document means; empty when nothing changes. */
+function eventsOf(before: UserRecord, after: UserDocument & { enabled: boolean }, by: Origin): AuditEvent[] {
+  const subject = { ...originOf(by), userId: before.id };
+  const names = {
+    username: 'username',
+    email: 'email',
+    emailVerified: 'email_verified',
+    name: 'name',
+    claims: 'claims',
+  };
+  const changed = Object.entries(names)
+    .filter(([key]) => {
+      const member = key as keyof UserDocument;
+      return JSON.stringify(before[member]) !== JSON.stringify(after[member]);
+    })
+    .map(([, name]) => name);
+  const events: AuditEvent[] = [];
+  if (changed.length > 0) events.push({ type: 'user.updated', ...subject, detail: { changed } });
+  if (before.enabled !== after.enabled) {
+    events.push({ type: after.enabled ? 'user.enabled' : 'user.disabled', ...subject, detail: {} });
+  }
+  return events;
+}

@@ -1,0 +1,188 @@
+/** Every page in every state: what the tests render, photograph and examine. */
+import type { Page } from '../../../src/http/views.ts';
+
+const form = { action: '/interaction/4Tq', csrf: 'c5rf-t0ken' };
+const notes = {
+  name: 'Acme Notes',
+  uri: 'https://notes.example/',
+  logoUri: 'https://notes.example/logo.png',
+};
+const television = { name: 'Living Room TV' };
+const account = { username: 'ada', name: 'Ada Lovelace' };
+const switchAction = '/interaction/4Tq/switch';
+const identity = ['openid', 'profile', 'email', 'address', 'phone'].map((name) => ({
+  name,
+  description: '',
+}));
+const orders = [
+  { api: 'Acme Orders', name: 'orders:read', description: 'Read your orders' },
+  { api: 'Acme Orders', name: 'orders:write', description: 'Place and cancel orders for you' },
+  { api: 'Acme Calendar', name: 'calendar:read', description: '' },
+];
+const since = Date.UTC(2026, 1, 3);
+const app = {
+  client: notes,
+  clientId: 'notes',
+  scopes: [...identity.slice(0, 3), ...orders],
+  offline: true,
+  since,
+};
+const consent = { page: 'consent', ...form, account, switchAction, offline: false } as const;
+const client = {
+  ...notes,
+  policyUri: 'https://notes.example/privacy',
+  tosUri: 'https://notes.example/terms',
+};
+const consentClient = { ...client, host: 'notes.example' };
+const longName = 'Donaudampfschifffahrtsgesellschaftskapitänsmützenverwaltung';
+const password = { page: 'account', section: 'password', ...form, account, minLength: 12 } as const;
+const error = {
+  page: 'error',
+  message: 'redirect_uri is not registered for this client',
+  status: 400,
+} as const;
+
+/** By name; a name starting with `problem-` has a form with errors in it. */
+export const states: Readonly<Record<string, Page>> = {
+  login: { page: 'login', ...form, client: notes },
+  'login-plain': { page: 'login', ...form, client: undefined },
+  'login-hint': { page: 'login', ...form, client: notes, username: 'ada' },
+  'problem-login-invalid': { page: 'login', ...form, client: notes, username: 'ada', error: 'invalid' },
+  'problem-login-missing': { page: 'login', ...form, client: notes, error: 'missing' },
+  'problem-login-missing-password': {
+    page: 'login',
+    ...form,
+    client: notes,
+    username: 'ada',
+    error: 'missing',
+  },
+  'problem-login-throttled': {
+    page: 'login',
+    ...form,
+    client: notes,
+    username: 'ada',
+    error: 'throttled',
+    retryAfterSeconds: 290,
+  },
+  'problem-login-throttled-some': { page: 'login', ...form, client: undefined, error: 'throttled' },
+
+  consent: { ...consent, client: consentClient, scopes: [...identity.slice(0, 3), ...orders], offline: true },
+  'consent-more': { ...consent, client: consentClient, scopes: orders.slice(1, 2), already: identity },
+  'consent-offline-only': {
+    ...consent,
+    client: { name: 'Acme Notes', host: 'com.example.notes' },
+    account: { username: 'ada' },
+    scopes: [{ name: 'offline_access', description: '' }],
+    already: [...identity, ...orders],
+    offline: true,
+  },
+  'consent-nothing-new': {
+    ...consent,
+    client: consentClient,
+    scopes: [],
+    already: [...identity, { name: 'offline_access', description: '' }],
+  },
+  'consent-long': {
+    ...consent,
+    client: { ...consentClient, name: longName, host: `${longName}.example` },
+    account: { username: `${longName}@${longName}.example`, name: longName },
+    scopes: orders.map((scope) => ({ ...scope, api: longName, description: `${longName} ${longName}` })),
+    offline: true,
+  },
+
+  'error-redirect': { ...error, code: 'invalid_redirect_uri' },
+  'error-client': { ...error, code: 'invalid_client', client: notes, back: 'https://notes.example/' },
+  'error-expired': { ...error, code: 'expired', back: '/account' },
+  'error-csrf': { ...error, code: 'invalid_csrf', status: 403 },
+  'error-denied': { ...error, code: 'access_denied', status: 403 },
+  'error-unavailable': { ...error, code: 'temporarily_unavailable', status: 503 },
+  'error-other': { ...error, code: 'invalid_request' },
+  'error-not-found': { ...error, code: 'not_found', status: 404 },
+  'error-throttled': { ...error, code: 'too_many_requests', status: 429 },
+  'error-server': { ...error, code: 'internal', status: 500 },
+
+  logout: { page: 'logout', ...form, client: notes, account },
+  'logout-plain': { page: 'logout', ...form, fields: { xsrf: 'engine' } },
+  'signed-out': { page: 'signed-out', client: notes, apps: ['Acme Notes', 'Acme Orders'] },
+  'signed-out-plain': { page: 'signed-out' },
+  message: {
+    page: 'message',
+    title: 'Check your mail',
+    text: 'If the address is known here, a message is on its way.',
+    link: { href: '/account', label: 'Your account' },
+  },
+
+  'device-enter': { page: 'device', step: 'enter', ...form },
+  'problem-device-missing': { page: 'device', step: 'enter', ...form, error: 'missing' },
+  'problem-device-unknown': {
+    page: 'device',
+    step: 'enter',
+    ...form,
+    userCode: 'WDJB-MJHT',
+    error: 'unknown',
+  },
+  'problem-device-expired': {
+    page: 'device',
+    step: 'enter',
+    ...form,
+    userCode: 'WDJB-MJHT',
+    error: 'expired',
+  },
+  'problem-device-throttled': {
+    page: 'device',
+    step: 'enter',
+    ...form,
+    userCode: 'WDJB-MJHT',
+    error: 'throttled',
+    retryAfterSeconds: 30,
+  },
+  'device-confirm': {
+    page: 'device',
+    step: 'confirm',
+    ...form,
+    client: television,
+    account,
+    scopes: [...identity.slice(0, 2), ...orders.slice(0, 1)],
+    offline: true,
+    userCode: 'WDJB-MJHT',
+    switchAction,
+  },
+  'device-done': { page: 'device', step: 'done', allowed: true, client: television },
+  'device-done-plain': { page: 'device', step: 'done', allowed: true },
+  'device-denied': { page: 'device', step: 'done', allowed: false, client: television },
+
+  'account-profile': {
+    page: 'account',
+    section: 'profile',
+    account: { ...account, email: 'ada@example.com', emailVerified: true },
+    notices: [{ kind: 'replay-ended', client: 'Acme Notes' }],
+  },
+  'account-profile-bare': {
+    page: 'account',
+    section: 'profile',
+    account: { username: 'ada', email: 'ada@example.com' },
+    notices: [{ kind: 'password-changed' }],
+  },
+  'account-apps': {
+    page: 'account',
+    section: 'apps',
+    ...form,
+    apps: [
+      { ...app, lastUsed: since + 1e9 },
+      { client: television, clientId: 'tv', scopes: orders.slice(0, 1), offline: false, since },
+    ],
+    notices: [{ kind: 'access-removed', client: 'Acme Shop' }],
+  },
+  'account-apps-none': { page: 'account', section: 'apps', ...form, apps: [] },
+  'account-password': password,
+  'problem-password-missing': {
+    ...password,
+    errors: { current: 'missing', next: 'missing', repeat: 'missing' },
+  },
+  'problem-password-wrong': { ...password, errors: { current: 'wrong' } },
+  'problem-password-short': { ...password, errors: { next: 'short', repeat: 'different' } },
+  'problem-password-long': { ...password, errors: { next: 'long' } },
+  'problem-password-common': { ...password, errors: { next: 'common' } },
+  'problem-password-same': { ...password, errors: { next: 'same' } },
+  'problem-password-throttled': { ...password, errors: { current: 'throttled' }, retryAfterSeconds: 60 },
+};
