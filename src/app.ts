@@ -1,6 +1,5 @@
 /** The composition root: everything is made here, with explicit arguments, and closed here. */
 import './provider/engine-notices.ts';
-import { createServer as createHttpServer, type Server } from 'node:http';
 import type Koa from 'koa';
 import { createClientAdministration, type ClientAdministration } from './clients/administration.ts';
 import { createApiAdministration } from './clients/api-administration.ts';
@@ -13,10 +12,14 @@ import { developmentAdmin, developmentSecretKeys, ensureDataDir } from './config
 import type { Settings } from './config/schema.ts';
 import { createGrantAdministration } from './grants/administration.ts';
 import { createAdminApi } from './http/admin/admin-api.ts';
+import { createAccountPages } from './http/account.ts';
+import { createBrowserSessions } from './http/browser-session.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createEngine } from './http/engine.ts';
 import { createHealth } from './http/health.ts';
 import { createInteractions } from './http/interactions.ts';
+import { listen, type Listening } from './http/listen.ts';
+import { createManagementServer } from './http/management.ts';
 import { createProviderPages, createShowPage } from './http/pages.ts';
 import { publish } from './http/published.ts';
 import { createServer } from './http/server.ts';
@@ -60,8 +63,8 @@ export interface App {
   readonly domain: Domain;
   /** What the database needed at this start. */
   readonly migrations: readonly string[];
-  /** Listens on the settings' host and port. */
-  listen(): Promise<Server>;
+  /** Opens the public and the management port. */
+  listen(): Promise<Listening>;
   /** Takes no new requests, finishes those in flight, and closes the database. */
   close(): Promise<void>;
 }
@@ -141,6 +144,13 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     keys: () => ring.algorithms.length > 0,
     draining: () => draining,
   });
+  const csrf = createCsrf(dataKeys.derived('csrf'));
+  const throttle = createThrottle(storage.throttles, dataKeys, clock);
+  const grants = createGrantAdministration(
+    createGrantLists(database, dataKeys, clock, storage.changes),
+    storage.sessions,
+    storage.consents,
+  );
   const koa = createServer({
     settings,
     logger,
@@ -153,15 +163,27 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     interactions: createInteractions({
       provider: engine.provider,
       show,
-      csrf: createCsrf(dataKeys.derived('csrf')),
+      csrf,
       basePath,
       clients,
       apis,
       accounts,
-      throttle: createThrottle(storage.throttles, dataKeys, clock),
+      throttle,
       users,
       consents: storage.consents,
       sessions: storage.sessions,
+      changes: storage.changes,
+    }),
+    account: createAccountPages({
+      show,
+      csrf,
+      basePath,
+      browserSessions: createBrowserSessions(engine.provider, storage.sessions, clock, settings),
+      clients,
+      apis,
+      accounts,
+      grants,
+      throttle,
       changes: storage.changes,
     }),
     admin: createAdminApi({
@@ -177,12 +199,16 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       }),
       apis: createApiAdministration(storage.apis, apis),
       accounts,
-      grants: createGrantAdministration(
-        createGrantLists(database, dataKeys, clock, storage.changes),
-        storage.sessions,
-        storage.consents,
-      ),
-      tokens: createTokenInspector({ issuer: settings.issuer, clock, ring, dataKeys, storage, clients, apis }),
+      grants,
+      tokens: createTokenInspector({
+        issuer: settings.issuer,
+        clock,
+        ring,
+        dataKeys,
+        storage,
+        clients,
+        apis,
+      }),
       keys: storage.signingKeys,
       audit: createAuditLog(database),
       changes: storage.changes,
@@ -199,7 +225,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     counters = seen;
   }
 
-  let server: Server | undefined;
+  let listening: Listening | undefined;
   return {
     koa,
     metrics,
@@ -208,24 +234,14 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     migrations: storage.migrations,
     async listen() {
       const handle = koa.callback();
-      const made = createHttpServer((req, res) => void handle(req, res));
-      server = made;
-      await new Promise<void>((resolve, reject) => {
-        made.once('error', reject);
-        made.listen(settings.port, settings.host, () => resolve());
-      });
-      return made;
+      const management = createManagementServer({ metrics, health, version: VERSION });
+      listening = await listen(settings, (req, res) => void handle(req, res), management);
+      return listening;
     },
     async close() {
       draining = true;
       clearInterval(poll);
-      if (server) {
-        const closing = server;
-        await new Promise<void>((resolve) => {
-          closing.close(() => resolve());
-          closing.closeIdleConnections();
-        });
-      }
+      await listening?.close();
       await database.close();
     },
   };

@@ -1,18 +1,18 @@
 /** Runs a server until it is told to stop: what `npm start` and `portcullis start` do. */
-import type { AddressInfo } from 'node:net';
 import { createApp } from './app.ts';
 import { adminFile } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { StartError } from './lib/errors.ts';
 
 /** Says in a few lines where the server is and what to try next. */
-function welcome(settings: Settings, url: string): void {
+function welcome(settings: Settings, url: string, managementPort: number): void {
   const lines = [
     '',
     `  Portcullis is listening on ${url}`,
     '',
     `  admin credential   ${adminFile(settings.dataDir)}`,
     `  discovery          ${settings.issuer}/.well-known/openid-configuration`,
+    `  metrics, health    http://${settings.managementHost}:${managementPort}/metrics, /health/ready`,
     '',
     '  try next           npx portcullis try            (a whole sign-in, explained step by step)',
     '                     npx portcullis clients list',
@@ -28,19 +28,17 @@ function welcome(settings: Settings, url: string): void {
  */
 export async function startServer(settings: Settings): Promise<void> {
   const app = await createApp(settings);
-  const server = await app.listen().catch(async (error: unknown) => {
+  const { port, managementPort } = await app.listen().catch(async (error: unknown) => {
     await app.close();
-    const { code } = error as { code?: string };
-    if (code === 'EADDRINUSE')
-      throw new StartError(`port ${settings.port} on ${settings.host} is in use: set PORT`);
-    if (code === 'EACCES')
-      throw new StartError(`port ${settings.port} may not be used by this user: set PORT`);
+    const { code, port: taken } = error as { code?: string; port?: number };
+    const name = taken === settings.port ? 'PORT' : 'PORTCULLIS_MANAGEMENT_PORT';
+    if (code === 'EADDRINUSE') throw new StartError(`port ${taken} is in use: set ${name}`);
+    if (code === 'EACCES') throw new StartError(`port ${taken} may not be used by this user: set ${name}`);
     throw error;
   });
-  const { port } = server.address() as AddressInfo;
   const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
   if (settings.environment === 'development')
-    welcome(settings, settings.issuer.startsWith('http:') ? settings.issuer : url);
+    welcome(settings, settings.issuer.startsWith('http:') ? settings.issuer : url, managementPort);
   else app.logger.info({ event: 'server.started', issuer: settings.issuer }, `listening on ${url}`);
 
   let stopping = false;

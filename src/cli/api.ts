@@ -9,6 +9,13 @@ import { type Answer, send } from './wire.ts';
 /** The audience of admin tokens. */
 const AUDIENCE = 'urn:portcullis:admin';
 
+/** The scopes of the admin API; no other API may use their names. */
+const ADMIN_SCOPE = /^(apis|audit|clients|grants|keys|secrets|tokens|users|webhooks):(read|write)$/;
+
+/** The admin scopes that a client's document gives: its sender's token must hold them too. */
+export const givenScopes = (client: unknown): readonly string[] =>
+  (text(client, 'scope') ?? '').split(' ').filter((scope) => ADMIN_SCOPE.test(scope));
+
 /** What a request carries beside its path. */
 export interface RequestParts {
   readonly query?: Readonly<Record<string, string | undefined>> | undefined;

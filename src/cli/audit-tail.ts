@@ -36,6 +36,7 @@ async function follow(terminal: Terminal, filters: readonly Field[], options: Op
   const lines = options['lines'] as number;
   let past = await newest(api, query, Math.max(lines, 1));
   let shown = past.slice(0, lines);
+  const start = past[0] === undefined ? 0 : timeOf(past[0]);
   for (;;) {
     for (const event of shown.toReversed()) print(terminal, line(event, options['json'] === true));
     for (const event of past) seen.set(text(event, 'id') ?? '', timeOf(event));
@@ -44,7 +45,7 @@ async function follow(terminal: Terminal, filters: readonly Field[], options: Op
     const since = Number.isFinite(latest) ? new Date(latest - OVERLAP).toISOString() : undefined;
     if (!(await pause(signal, options['interval'] as number))) return;
     past = await newest(api, { ...query, since }, Infinity);
-    shown = past.filter((event) => !seen.has(text(event, 'id') ?? ''));
+    shown = past.filter((event) => timeOf(event) >= start && !seen.has(text(event, 'id') ?? ''));
   }
 }
 

@@ -1,6 +1,6 @@
 /** Runs one verb: asks, sends, prints. */
 import { isObject } from '../lib/documents.ts';
-import { type Api, connect } from './api.ts';
+import { type Api, connect, givenScopes } from './api.ts';
 import { badUsage } from './failure.ts';
 import { membersOf, type Options, readDocument } from './fields.ts';
 import { type Document, text } from './json.ts';
@@ -22,7 +22,8 @@ export async function runVerb(
   if (verb.question !== undefined && asks) {
     await confirm(terminal, fill(verb.question, args), options['yes'] === true);
   }
-  const api = await connect(terminal, options['url'] as string | undefined, [verb.scope]);
+  const scopes = new Set([verb.scope, ...givenScopes(body)]);
+  const api = await connect(terminal, options['url'] as string | undefined, [...scopes]);
   const path = fill(verb.path, args, encodeURIComponent);
   const query = stringsOf(membersOf(verb.query ?? [], options));
   if (verb.columns) return printList(terminal, api, path, query, verb.columns, options);

@@ -36,7 +36,8 @@ function pointers(body: unknown): string[] {
 function next(status: number, headers: Headers, { scopes, clientId }: Caller): string[] {
   if (status === 401)
     return ['The server does not take the token that it has just issued: are its clocks right?'];
-  if (status === 403) {
+  // Without a challenge it is not the verb's scope that is missing (RFC 6750, 3).
+  if (status === 403 && /\bscope=/.test(headers.get('www-authenticate') ?? '')) {
     return [
       `This verb needs the scope ${scopes.join(' ')}; the client ${clientId} must hold it.`,
       grantHint(clientId),

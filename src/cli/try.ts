@@ -3,7 +3,6 @@ import { type Command, Option } from 'commander';
 import { connect } from './api.ts';
 import { addConnection, addExamples } from './commands.ts';
 import { print, say, type Terminal } from './terminal.ts';
-import { flow } from './try/flow.ts';
 import { setUp, takeDown } from './try/stage.ts';
 import { tell } from './try/story.ts';
 
@@ -37,6 +36,7 @@ export function addTry(program: Command, terminal: Terminal): void {
         };
       },
     );
+    const { flow } = await import('./try/flow.ts'); // it verifies signatures: no other verb needs that
     const stage = await setUp(api, story, browser === true);
     const failure = await flow(api, story, stage, terminal).catch((error: unknown) => ({ error }));
     if (keep === true) say(terminal, `Kept: ${stage.made.map(({ path }) => path).join(' ')}`);

@@ -1,7 +1,7 @@
 /** What admins do to clients: every change is validated as a whole, audited, and in force at once. */
 import type { Clock } from '../lib/clock.ts';
 import { PortcullisError } from '../lib/errors.ts';
-import { randomId } from '../lib/ids.ts';
+import { subjectId } from '../lib/subject-id.ts';
 import type { SecretRecord } from '../storage/client-secrets.ts';
 import type { ClientStore } from '../storage/clients.ts';
 import type { DataKeys } from '../storage/data-keys.ts';
@@ -76,7 +76,7 @@ export function createClientAdministration(dependencies: {
     list: (page) => store.list(page),
     async create(document, by, secretValue) {
       const parsed = parseClient(document, await contextOf(by));
-      const id = parsed.client_id ?? randomId();
+      const id = parsed.client_id ?? subjectId();
       const metadata = { ...parsed, client_id: id };
       const subject = { ...originOf(by), clientId: id };
       const events: AuditEvent[] = [{ type: 'client.created', ...subject, detail: {} }];

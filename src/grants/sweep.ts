@@ -32,7 +32,8 @@ export async function sweep(
       sessions: total.sessions + counts.sessions,
       throttles: total.throttles + counts.throttles,
     };
-    if (Object.values(counts).every((count: number) => count < SWEEP_BATCH)) break;
+    const { families, looked, ...others } = counts;
+    if ([families + looked, ...Object.values(others)].every((count) => count < SWEEP_BATCH)) break;
   }
   return total;
 }

@@ -38,7 +38,8 @@ export async function requestedInInteraction(
   return requested;
 }
 
-async function inWords(apis: ApiRegistry, scopes: ConsentScopes): Promise<ScopeView[]> {
+/** Scopes as people read them; `offline_access` is spoken of in a sentence of its own. */
+export async function scopesInWords(apis: ApiRegistry, scopes: ConsentScopes): Promise<ScopeView[]> {
   const views: ScopeView[] = [];
   for (const [member, names] of Object.entries(scopes)) {
     const api = member === OIDC_MEMBER || member === CLAIMS_MEMBER ? undefined : await apis.get(member);
@@ -78,8 +79,8 @@ export async function consentPage(
       host: destination(details.params['redirect_uri']),
     },
     account: { username: user.username, name: user.name },
-    scopes: await inWords(apis, fresh),
-    already: await inWords(apis, already),
+    scopes: await scopesInWords(apis, fresh),
+    already: await scopesInWords(apis, already),
     offline: scopeList(details.params['scope']).includes('offline_access'),
   };
 }

@@ -28,6 +28,8 @@ const exact: Readonly<Record<string, Omit<Route, 'pattern'>>> = {
   '/.well-known/openid-configuration': { methods: OPEN, engine: true },
   '/.well-known/oauth-authorization-server': { methods: OPEN, engine: true },
   '/register': { methods: ['POST'] },
+  '/account': { methods: GET },
+  '/.well-known/change-password': { methods: GET },
   '/health/live': { methods: GET },
   '/health/ready': { methods: GET },
 };
@@ -39,6 +41,12 @@ const patterns: readonly (Route & { readonly match: RegExp })[] = [
     match: /^\/interaction\/[\w-]+\/(?:login|consent|switch)$/,
     pattern: '/interaction/:uid/:step',
     methods: ['POST'],
+    body: 'form',
+  },
+  {
+    match: /^\/account\/(?:apps|password|login)$/,
+    pattern: '/account/:section',
+    methods: ['GET', 'HEAD', 'POST'],
     body: 'form',
   },
   { match: /^\/assets\/[\w.-]+$/, pattern: '/assets/:name', methods: GET },

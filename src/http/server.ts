@@ -4,6 +4,7 @@ import { PortcullisError } from '../lib/errors.ts';
 import type { Settings } from '../config/schema.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { AccountPages } from './account.ts';
 import { createContextMiddleware, factsOf } from './context.ts';
 import { giveForm, type Engine } from './engine.ts';
 import { createErrorHandler, sendOAuthError, sendProblem } from './errors.ts';
@@ -23,6 +24,7 @@ export interface ServerDependencies {
   readonly engine: Engine;
   readonly jwks: () => Published;
   readonly interactions: Interactions;
+  readonly account: AccountPages;
   readonly show: ShowPage;
   readonly views: Views;
   readonly health: Health;
@@ -148,6 +150,13 @@ export function createServer(deps: ServerDependencies): Koa {
       case 'interaction':
         if (third === '') return deps.interactions.show(ctx, second);
         return deps.interactions.submit(ctx, second, third, form);
+      case 'account':
+        return ctx.method === 'POST'
+          ? deps.account.submit(ctx, second, form)
+          : deps.account.show(ctx, second);
+      case '.well-known': // the only one of our own: change-password
+        ctx.redirect(`${basePath}/account/password`);
+        return undefined;
       case 'assets':
         return sendAsset(ctx, second);
       case 'health':

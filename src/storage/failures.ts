@@ -1,12 +1,12 @@
 /** Tells apart what a database can answer with, whichever of the two it is and whoever asked it (raw SQL or Prisma). */
 import { PortcullisError } from '../lib/errors.ts';
 
-/** What the two drivers and Prisma's errors carry, as far as it matters here. */
+/** What errors of pg, `node:sqlite`, Prisma and its adapters carry, as far as it matters here. */
 interface Failure {
+  readonly name?: unknown;
   readonly code?: unknown;
   readonly errcode?: unknown;
   readonly message?: unknown;
-  readonly name?: unknown;
   readonly meta?: { readonly driverAdapterError?: { readonly cause?: DriverFailure } };
   readonly cause?: unknown;
 }
@@ -16,48 +16,61 @@ interface DriverFailure {
   readonly extendedCode?: number;
 }
 
-const UNIQUE = new Set<unknown>([
-  'P2002', // Prisma
-  '23505', // PostgreSQL: unique_violation
-  2067, // SQLITE_CONSTRAINT_UNIQUE
-  1555, // SQLITE_CONSTRAINT_PRIMARYKEY
-]);
-
-/** Unreachable, timed out, closed, too many connections, no free connection, no transaction in time, write conflict. */
-const PRISMA_UNAVAILABLE = /^(P1000|P1001|P1002|P1008|P1010|P1011|P1017|P2024|P2028|P2034|P2037)$/;
+/** unique_violation; SQLITE_CONSTRAINT_UNIQUE; SQLITE_CONSTRAINT_PRIMARYKEY. */
+const UNIQUE = new Set<unknown>(['23505', 2067, 1555]);
 
 /**
  * SQLSTATE: connection (08), authorization (28), resources (53), shutdown (57P) and statement timeout (57014),
  * database gone (3D), a standby (25006), an ended idle transaction (25P03), conflict or deadlock (40), lock timeout (55P03).
  */
-const SQLSTATE_UNAVAILABLE = /^(08...|28...|53...|57P..|57014|3D000|25006|25P03|40001|40P01|55P03)$/;
+const SQLSTATE = /^(08...|28...|53...|57P..|57014|3D000|25006|25P03|40001|40P01|55P03)$/;
 
 /** The operating system's names for a broken connection, and OpenSSL's for a certificate that does not hold. */
 const SYSTEM = /^(E(?!RR_)[A-Z_]+|.*CERT.*|HOSTNAME_MISMATCH)$/;
 
+/** Prisma: no transaction in time, or one that was ended by its timeout. */
+const PRISMA = 'P2028';
+
 /** SQLite's primary result codes: busy, locked, out of memory, I/O error, disk full, cannot open. */
-const SQLITE_UNAVAILABLE = new Set([5, 6, 7, 10, 13, 14]);
+const SQLITE = new Set([5, 6, 7, 10, 13, 14]);
+
+/** What Prisma's adapters make of these. */
+const KINDS = new Set<unknown>([
+  'AuthenticationFailed',
+  'ConnectionClosed',
+  'DatabaseAccessDenied',
+  'DatabaseDoesNotExist',
+  'DatabaseNotReachable',
+  'SocketTimeout',
+  'TlsConnectionError',
+  'TooManyConnections',
+  'TransactionWriteConflict',
+]);
 
 /** What pg says without a code, and our writer when it is closed. */
-const DRIVER_MESSAGE =
-  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Cannot use a pool after calling end|database is closed|Client was closed|Query read timeout)/i;
+const MESSAGE =
+  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Cannot use a pool after calling end|database is closed|Client was closed|Query read timeout)/;
 
 const asFailure = (error: unknown): Failure => (typeof error === 'object' && error !== null ? error : {});
 
+/** What the adapter told Prisma; a failing COMMIT comes from Prisma as the adapter's bare error. */
+function driverFailure({ name, meta, cause }: Failure): DriverFailure {
+  if (name === 'DriverAdapterError') return asFailure(cause) as DriverFailure;
+  return meta?.driverAdapterError?.cause ?? {};
+}
+
 function codeUnavailable(code: unknown): boolean {
-  if (typeof code === 'number') return SQLITE_UNAVAILABLE.has(code & 0xff);
-  return (
-    typeof code === 'string' &&
-    (SQLSTATE_UNAVAILABLE.test(code) || PRISMA_UNAVAILABLE.test(code) || SYSTEM.test(code))
-  );
+  if (typeof code === 'number') return SQLITE.has(code & 0xff);
+  return typeof code === 'string' && (SQLSTATE.test(code) || SYSTEM.test(code) || code === PRISMA);
 }
 
 /** Whether a row with the same unique value was there already; for raw SQL and for Prisma. */
 export function isUniqueViolation(error: unknown): boolean {
   const failure = asFailure(error);
-  const driver = failure.meta?.driverAdapterError?.cause;
   return (
-    UNIQUE.has(failure.code) || UNIQUE.has(failure.errcode) || driver?.kind === 'UniqueConstraintViolation'
+    UNIQUE.has(failure.code) ||
+    UNIQUE.has(failure.errcode) ||
+    driverFailure(failure).kind === 'UniqueConstraintViolation'
   );
 }
 
@@ -65,14 +78,11 @@ export function isUniqueViolation(error: unknown): boolean {
 export function isUnavailable(error: unknown): boolean {
   if (error instanceof PortcullisError) return error.code === 'database_unavailable';
   const failure = asFailure(error);
-  const driver = failure.meta?.driverAdapterError?.cause;
+  const driver = driverFailure(failure);
   return (
-    codeUnavailable(failure.code) ||
-    codeUnavailable(failure.errcode) ||
-    codeUnavailable(driver?.code) ||
-    codeUnavailable(driver?.extendedCode) ||
-    failure.name === 'PrismaClientInitializationError' ||
-    (typeof failure.message === 'string' && DRIVER_MESSAGE.test(failure.message))
+    KINDS.has(driver.kind) ||
+    [failure.code, failure.errcode, driver.code, driver.extendedCode].some(codeUnavailable) ||
+    (typeof failure.message === 'string' && MESSAGE.test(failure.message))
   );
 }
 

@@ -25,41 +25,42 @@ const TABLES = {
   throttles: 'key',
 } as const;
 
-const END = `CASE WHEN f.idle_ends_at < f.ends_at THEN f.idle_ends_at ELSE f.ends_at END`;
+const end = (row: string): string =>
+  `CASE WHEN ${row}.idle_ends_at < ${row}.ends_at THEN ${row}.idle_ends_at ELSE ${row}.ends_at END`;
 
 /** When to look again: at a living family's end, but not before its last access token's. */
-const NEXT_LOOK = `CASE WHEN f.dead_at IS NOT NULL OR COALESCE(f.access_ends_at, 0) > ${END}
-    THEN f.access_ends_at ELSE ${END} END`;
+const NEXT_LOOK = `CASE WHEN dead_at IS NOT NULL OR COALESCE(access_ends_at, 0) > ${end('families')}
+    THEN access_ends_at ELSE ${end('families')} END`;
 
 /** What is taken away: nothing of it is alive any more, and no access token of it is within its time. */
-const OVER = `(COALESCE(f.access_ends_at, 0) <= $2 AND (NOT COALESCE(${ALIVE}, FALSE)
-    OR ${END} <= $2))`;
+const OVER = `(COALESCE(f.access_ends_at, 0) <= $2 AND (NOT COALESCE(${ALIVE}, FALSE) OR ${end('f')} <= $2))`;
 
 /** Runs one batch. */
 export async function sweepBatch({ sql, kind }: Database, clock: Clock): Promise<SweepCounts> {
-  const lock = (of = ''): string => (kind === 'postgresql' ? ` FOR UPDATE${of} SKIP LOCKED` : '');
-  const now = clock.now();
+  const postgresql = kind === 'postgresql';
+  // With IN, PostgreSQL may read the whole table.
+  const among = (key: string, rows: string): string =>
+    postgresql ? `${key} = ANY (ARRAY (${rows}))` : `${key} IN (${rows})`;
+  const lock = postgresql ? ' FOR UPDATE SKIP LOCKED' : '';
   const write = async (name: string, text: string, params: readonly SqlValue[]): Promise<number> =>
     (await sql.write(`sweep.${name}`, text, params)).count;
-  const due = (columns: string, condition: string): string =>
-    `SELECT ${columns} FROM families f ${ALIVE_JOINS} WHERE f.check_at <= $2 AND ${condition}
-     ORDER BY f.check_at LIMIT $1${lock(' OF f')}`;
-  const families = await write('families', `DELETE FROM families WHERE id IN (${due('f.id', OVER)})`, [
-    SWEEP_BATCH,
-    aliveParam(clock),
-  ]);
+  const due = (condition: string): string =>
+    among(
+      'families.id',
+      `SELECT f.id FROM (SELECT * FROM families WHERE check_at <= $2 ORDER BY check_at LIMIT $1${lock}) f
+       ${ALIVE_JOINS} WHERE ${condition}`,
+    );
+  const now = aliveParam(clock);
+  const families = await write('families', `DELETE FROM families WHERE ${due(OVER)}`, [SWEEP_BATCH, now]);
   const looked = await write(
     'families-looked',
-    `UPDATE families AS f SET check_at = ${NEXT_LOOK} WHERE f.id IN (${due('f.id', `NOT ${OVER}`)})`,
-    [SWEEP_BATCH, aliveParam(clock)],
+    `UPDATE families SET check_at = ${NEXT_LOOK} WHERE ${due(`NOT ${OVER}`)}`,
+    [SWEEP_BATCH, now],
   );
-  const expired = (table: keyof typeof TABLES): Promise<number> =>
-    write(
-      table,
-      `DELETE FROM ${table} WHERE ${TABLES[table]} IN (SELECT ${TABLES[table]} FROM ${table}
-       WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2${lock()})`,
-      [now, SWEEP_BATCH],
-    );
+  const expired = (table: keyof typeof TABLES): Promise<number> => {
+    const rows = `SELECT ${TABLES[table]} FROM ${table} WHERE expires_at <= $2 ORDER BY expires_at LIMIT $1${lock}`;
+    return write(table, `DELETE FROM ${table} WHERE ${among(TABLES[table], rows)}`, [SWEEP_BATCH, now]);
+  };
   return {
     families,
     looked,

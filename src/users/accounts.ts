@@ -1,6 +1,6 @@
 /** Accounts: users as people and admins deal with them. Signing in, and every change to a user, comes here. */
 import { PortcullisError } from '../lib/errors.ts';
-import { randomId } from '../lib/ids.ts';
+import { subjectId } from '../lib/subject-id.ts';
 import { originOf, type Origin } from '../storage/origin.ts';
 import type { Page, PageRequest } from '../storage/pages.ts';
 import type { UserRecord } from '../storage/user-record.ts';
@@ -100,7 +100,7 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
     list: (page) => store.list(page),
     async create(document, by) {
       const input = parseUser(document);
-      const id = randomId();
+      const id = subjectId();
       return store.create({ id, ...documentOf(input) }, await hashed(input.password), {
         type: 'user.created',
         ...originOf(by),

@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { createUserAgent } from '../../src/cli/try/user-agent.ts';
 import { freePort, startTestServer, type TestServer } from '../support/server.ts';
 import { portcullis, type Surroundings } from './run.ts';
 
@@ -32,7 +33,7 @@ describe('the command against a server', () => {
   };
 
   beforeAll(async () => {
-    server = await startTestServer({ path: '/auth' });
+    server = await startTestServer({ path: process.env['CLI_PATH'] ?? '/auth' });
     env = {
       PORTCULLIS_URL: server.url,
       PORTCULLIS_CLIENT_ID: server.admin.id,
@@ -86,6 +87,38 @@ describe('the command against a server', () => {
     }
   });
 
+  it('waits for a browser with --browser', async () => {
+    const visit = async (invitation: string): Promise<void> => {
+      const [, at = '', username = '', password = ''] =
+        /(http\S+)\s+Sign in as (\S+) with the password (\S+)/.exec(invitation) ?? [];
+      const redirectUri = new URL(at).searchParams.get('redirect_uri')!;
+      const browser = createUserAgent(new URL(server.url).origin, server.url, redirectUri);
+      let arrival = await browser.visit(at);
+      for (const fields of [{ username, password }, { decision: 'allow' }]) {
+        if ('page' in arrival) arrival = await browser.submit(arrival.page, fields);
+      }
+      if ('redirect' in arrival) await fetch(arrival.redirect);
+    };
+    let visited: Promise<void> | undefined;
+    const { code, stdout } = await run(['try', '--browser'], {
+      onMessage: (text) => (visited ??= visit(text)),
+    });
+    await visited;
+    expect(code).toBe(0);
+    expect(stdout).toContain('Every step behaved as promised.');
+  });
+
+  it('removes what it has made when it is interrupted', async () => {
+    const interruption = new AbortController();
+    const { code, stderr } = await run(['try', '--browser'], {
+      signal: interruption.signal,
+      onMessage: () => interruption.abort(),
+    });
+    expect(code).toBe(1);
+    expect(stderr).toContain('error: no browser came back');
+    expect(await json(['users', 'list'])).toMatchObject({ data: [] });
+  });
+
   describe('when a promise is not kept', () => {
     let proxy: Server;
     let url: string;
@@ -93,7 +126,7 @@ describe('the command against a server', () => {
     beforeAll(async () => {
       const target = new URL(server.url);
       proxy = createServer((incoming, outgoing) => {
-        if (incoming.url === '/auth/introspect') {
+        if (incoming.url === `${target.pathname}/introspect`.replace('//', '/')) {
           outgoing.setHeader('content-type', 'application/json');
           outgoing.end('{"active":true}');
           return;
@@ -116,7 +149,7 @@ describe('the command against a server', () => {
       await new Promise<void>((resolve) => {
         proxy.listen(0, '127.0.0.1', resolve);
       });
-      url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}/auth`;
+      url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}${target.pathname}`;
     });
     afterAll(() => {
       proxy.closeAllConnections();
@@ -181,7 +214,9 @@ describe('the command against a server', () => {
       code: 1,
     });
     for (const verb of ['disable', 'enable', 'revoke', 'delete']) {
-      expect(await run(['clients', verb, 'shop', '--yes'])).toMatchObject({ code: 0 });
+      expect(await run(['clients', verb, 'shop', ...(verb === 'enable' ? [] : ['--yes'])])).toMatchObject({
+        code: 0,
+      });
     }
     expect(await run(['clients', 'get', 'shop'])).toMatchObject({
       code: 1,
@@ -213,7 +248,9 @@ describe('the command against a server', () => {
       await run(['users', 'set-password', id, '--password-stdin'], { input: 'velvet-orbit-lantern-8' }),
     ).toMatchObject({ code: 0 });
     for (const verb of ['disable', 'enable', 'revoke', 'delete']) {
-      expect(await run(['users', verb, id, '--yes'])).toMatchObject({ code: 0 });
+      expect(await run(['users', verb, id, ...(verb === 'enable' ? [] : ['--yes'])])).toMatchObject({
+        code: 0,
+      });
     }
     const api = 'https://orders.example/api';
     await json(['apis', 'create', api, '--name', 'Orders', '--scope', 'orders:read=See orders']);
@@ -301,8 +338,9 @@ describe('on the host', () => {
     expect(parse((await run(['migrate', '--status', '--json'])).stdout)).toMatchObject({ pending: [] });
 
     const server = child(['start']);
+    onTestFinished(() => void server.kill('SIGKILL'));
     server.stderr.resume();
-    await once(server.stdout, 'data');
+    await once(server.stdout.resume(), 'data');
     while ((await run(['health'])).code !== 0); // it prints before it listens
     expect(await run(['keys', 'list'])).toMatchObject({ code: 0, stderr: '' });
 
@@ -318,10 +356,10 @@ describe('on the host', () => {
       PORTCULLIS_CLIENT_SECRET: client_secret,
       PORTCULLIS_URL: `http://localhost:${port}`,
     };
-    await expect.poll(() => run(['keys', 'list'], old).then(({ code }) => code)).toBe(1);
+    await expect.poll(() => run(['keys', 'list'], old).then(({ code }) => code), { timeout: 10_000 }).toBe(1);
     expect(await run(['keys', 'list'])).toMatchObject({ code: 0 });
 
     server.kill('SIGTERM');
     expect(await once(server, 'exit')).toEqual([0, null]);
-  });
+  }, 120_000); // a dozen processes
 });

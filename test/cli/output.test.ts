@@ -205,8 +205,8 @@ describe('audit', () => {
   it('follows: past ones first, then each new one once, oldest first, until it is interrupted', async () => {
     const interruption = new AbortController();
     const rounds = [
-      [2, 1, 0],
-      [4, 3, 2, 1],
+      [2, 1],
+      [4, 3, 2, 1, 0],
       [5, 4, 3],
     ];
     handler = () => ({ body: { data: (rounds.shift() ?? []).map(event), next: null } });

@@ -51,7 +51,11 @@ describe('a refusal of the API', () => {
   });
 
   it.each([
-    [403, {}, /needs the scope clients:read; the client admin/],
+    [
+      403,
+      { 'www-authenticate': 'Bearer error="insufficient_scope", scope="clients:read"' },
+      /needs the scope clients:read; the client admin/,
+    ],
     [412, {}, /changed by someone else/],
     [429, { 'retry-after': '17' }, /in 17 seconds/],
     [500, {}, /server’s log/],

@@ -22,6 +22,8 @@ export interface Surroundings {
   readonly signal?: AbortSignal;
   /** Told of each write to standard output. */
   readonly onOutput?: (text: string) => void;
+  /** Told of each write to the error stream. */
+  readonly onMessage?: (text: string) => void;
 }
 
 /** Collects what is written. */
@@ -39,11 +41,20 @@ function sink(onWrite: (text: string) => void = () => {}) {
 
 /** Runs `portcullis …argv`. */
 export async function portcullis(argv: readonly string[], given: Surroundings = {}): Promise<Outcome> {
-  const { env = {}, input, typed, columns, signal = new AbortController().signal, onOutput } = given;
+  const {
+    env = {},
+    input,
+    typed,
+    columns,
+    signal = new AbortController().signal,
+    onOutput,
+    onMessage,
+  } = given;
   const stdin = Object.assign(new PassThrough(), { isTTY: typed !== undefined });
   const answers = [...(typed ?? [])];
   const stdout = sink(onOutput);
   const stderr = sink((text) => {
+    onMessage?.(text);
     if (typed !== undefined && /(: |\] )$/.test(text))
       setImmediate(() => stdin.write(`${answers.shift() ?? ''}\r`));
   });

@@ -146,6 +146,11 @@ describe('an admin verb', () => {
     },
   );
 
+  it('asks for the admin scopes that it gives to another client, too', async () => {
+    await admin(['clients', 'create', '--scope', 'openid keys:read orders:read']);
+    expect(server.tokenRequests[0]!.form.get('scope')).toBe('clients:write keys:read');
+  });
+
   it('authenticates by client_secret_basic, each part form-encoded', async () => {
     await admin(['keys', 'list']);
     expect(server.tokenRequests[0]!.authorization).toBe(`Basic ${btoa('admin:s%3Ae%25c')}`);

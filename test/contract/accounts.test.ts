@@ -133,6 +133,8 @@ describe.each(databaseKinds)('accounts on %s', (kind) => {
       const types = await since(() => world.accounts.change(patched.user.id, { password: OTHER }, admin));
       expect(types).toEqual(['user.password_changed']);
       expect(await living(patched.user.id)).toEqual([0, 0]);
+      // Not only dead but gone: nothing can bring them back.
+      expect(await world.database.prisma.session.count({ where: { userId: patched.user.id } })).toBe(0);
     });
 
     it('not at a change of password that lost a race against another', async () => {

@@ -261,7 +261,6 @@ describe.runIf(databaseKinds.includes('postgresql'))('PostgreSQL', () => {
     errors.push(await database.sql.read('one', 'select 1 as one').catch((e: unknown) => e));
     errors.push(await database.prisma.lease.count().catch((e: unknown) => e));
     errors.push(await database.prisma.$transaction((tx) => tx.lease.count()).catch((e: unknown) => e));
-    for (const e of errors) if (!isUnavailable(e)) console.log(e, (e as any)?.cause);
     expect(errors.map(isUnavailable)).toEqual(errors.map(() => true));
     expect(errors[0]).toMatchObject({
       code: 'database_unavailable',

@@ -1,5 +1,5 @@
 /** Lists of grants, sessions and audit rows, ending them, and the sweep, on every database. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { randomBytes } from 'node:crypto';
 import { sweep } from '../../src/grants/sweep.ts';
 import { SWEEP_BATCH } from '../../src/storage/sweep.ts';
@@ -9,11 +9,14 @@ import { admin, DAY, DEFAULT_API, HOUR, MINUTE, openWorld, refusal, type World }
 describe.each(databaseKinds)('grants on %s', (kind) => {
   let world: World;
   let clientId: string;
-  beforeEach(async () => {
+  beforeAll(async () => {
     world = await openWorld(kind);
+  });
+  afterAll(() => world?.close());
+  beforeEach(async () => {
+    await world.clear();
     clientId = (await world.client()).id;
   });
-  afterEach(() => world?.close());
   const grants = async (filter: { userId?: string; clientId?: string } = {}) =>
     (await world.admin.grants.grants(filter, { limit: 200 })).data.map(({ id }) => id).sort();
 
@@ -186,6 +189,7 @@ describe.each(databaseKinds)('grants on %s', (kind) => {
       expect(await list({ userId: user.id })).toEqual(['login.succeeded', 'user.created']);
       expect(await list({ userId: user.id, since, type: 'user.created' })).toEqual([]);
       const first = await world.audit.list({}, { limit: 2 });
+      world.time.now += 1;
       await world.changes.record({ type: 'consent.denied', detail: {} }); // newer rows shift nothing
       const rest = await world.audit.list({}, { limit: 50, after: first.next! });
       expect([...first.data, ...rest.data].map(({ type }) => type)).toEqual((await list({})).slice(1));
@@ -233,6 +237,22 @@ describe.each(databaseKinds)('grants on %s', (kind) => {
       expect(await world.sweep()).toMatchObject({ families: 0, looked: 1 });
       world.time.now += 12 * HOUR;
       expect(await world.sweep()).toMatchObject({ families: 1 });
+    });
+
+    it('leaves a family that has ended while an access token from its last moment is within its time', async () => {
+      const user = await world.user('last-moment');
+      const id = await world.family(user, clientId, { maxTtl: DAY });
+      world.time.now += MINUTE;
+      await world.sweep();
+      world.time.now += DAY - 2 * MINUTE;
+      const { current, endsAt } = (await world.families.read(id))!;
+      const token = { hash: randomBytes(32), payload: {}, idleEndsAt: endsAt };
+      const step = { familyId: id, old: current!, token, successor: undefined, opaque: undefined };
+      await world.families.rotate({ ...step, accessEndsAt: world.time.now + 10 * MINUTE });
+      world.time.now += MINUTE;
+      expect(await world.sweep()).toMatchObject({ families: 0, looked: 1 });
+      world.time.now += 9 * MINUTE;
+      expect(await world.sweep()).toMatchObject({ families: 1, looked: 0 });
     });
 
     it('takes away a family that never had a token, or is dead, whoever killed it', async () => {

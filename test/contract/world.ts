@@ -12,6 +12,7 @@ import { randomId } from '../../src/lib/ids.ts';
 import { createAuditLog } from '../../src/storage/audit.ts';
 import type { Cached } from '../../src/storage/changes.ts';
 import { createClientSecretStore } from '../../src/storage/client-secrets.ts';
+import { createDataKeys } from '../../src/storage/data-keys.ts';
 import { createGrantLists } from '../../src/storage/grant-lists.ts';
 import { openStorage } from '../../src/storage/open.ts';
 import { sweepBatch } from '../../src/storage/sweep.ts';
@@ -19,7 +20,7 @@ import type { AuditEvent } from '../../src/telemetry/events.ts';
 import { createAccounts } from '../../src/users/accounts.ts';
 import { createPasswords } from '../../src/users/passwords.ts';
 import { createThrottle } from '../../src/users/throttle.ts';
-import { freshDatabase, type DatabaseKind } from '../support/databases.ts';
+import { openFresh, type DatabaseKind } from '../support/databases.ts';
 
 export const DEFAULT_API = 'https://as.example/api';
 export const admin = {
@@ -42,14 +43,17 @@ export const DAY = 24 * HOUR;
 export type World = Awaited<ReturnType<typeof openWorld>>;
 
 export async function openWorld(kind: DatabaseKind) {
-  const fresh = await freshDatabase(kind);
+  const fresh = await openFresh(kind);
   const time = { now: Date.parse('2030-01-01T00:00:00Z') };
   const clock = { now: () => time.now };
   const events: AuditEvent[] = [];
   const bumps: Cached[] = [];
+  const secretKeys = [randomBytes(32)];
+  // A copy of a migrated template: its first migration, which makes the data keys, is long past.
+  await fresh.database.transaction((tx) => createDataKeys(tx, secretKeys, clock));
   const storage = await openStorage<ClientMetadata>({
     url: fresh.url,
-    secretKeys: [randomBytes(32)],
+    secretKeys,
     clock,
     listeners: { onEvent: (event) => events.push(event), onBump: (what) => bumps.push(what) },
   });
@@ -92,7 +96,35 @@ export async function openWorld(kind: DatabaseKind) {
     sweep: () => sweepBatch(database, clock),
     close: async () => {
       await database.close();
-      await fresh.drop();
+      await fresh.close();
+    },
+    /** Takes away every row but the data keys. */
+    clear: async () => {
+      const {
+        client,
+        clientSecret,
+        user,
+        session,
+        consent,
+        family,
+        artifact,
+        deniedToken,
+        throttle,
+        auditEvent,
+      } = database.prisma;
+      await Promise.all([
+        client.deleteMany(),
+        clientSecret.deleteMany(),
+        user.deleteMany(),
+        session.deleteMany(),
+        consent.deleteMany(),
+        family.deleteMany(),
+        artifact.deleteMany(),
+        deniedToken.deleteMany(),
+        throttle.deleteMany(),
+        auditEvent.deleteMany(),
+      ]);
+      events.length = 0;
     },
     /** The types of the audit rows so far, oldest first, and what they are about. */
     async audited() {

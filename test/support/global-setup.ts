@@ -1,5 +1,5 @@
 /** Says once, before the first test, which parts of the suite this machine cannot run. */
-import { findChromium } from './chromium.ts';
+import { findChromium } from '../browser/support/chromium.ts';
 
 export function setup(): void {
   if (!process.env['TEST_DATABASE_URL']) {

@@ -11,7 +11,7 @@ function pointers(work: () => unknown): string[] {
     work();
   } catch (error) {
     const { code, status, details } = error as PortcullisError;
-    expect([code, status]).toEqual(['invalid_api', 422]);
+    if (code !== 'invalid_api' || status !== 422) throw error;
     return (details.errors ?? []).map(({ pointer }) => pointer).sort();
   }
   return [];

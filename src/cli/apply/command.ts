@@ -1,7 +1,7 @@
 /** `portcullis apply` and `portcullis export`. */
 import type { Command } from 'commander';
 import { isObject } from '../../lib/documents.ts';
-import { type Api, connect } from '../api.ts';
+import { type Api, connect, givenScopes } from '../api.ts';
 import { addConnection, addExamples } from '../commands.ts';
 import { badUsage } from '../failure.ts';
 import { readText } from '../fields.ts';
@@ -20,9 +20,6 @@ interface Options {
   readonly prune?: true;
   readonly yes?: true;
 }
-
-/** The audience of admin tokens; the API lists it among the others. */
-const ADMIN_API = 'urn:portcullis:admin';
 
 /** Declares both verbs. */
 export function addApply(program: Command, terminal: Terminal): void {
@@ -59,11 +56,10 @@ async function runApply(terminal: Terminal, file: string, options: Options): Pro
   const wanted = readDeclaration(await parseYaml(file === '-' ? await readAll(terminal) : readText(file)));
   const kinds = [...wanted.keys()];
   const verbs = dryRun ? ['read'] : ['read', 'write'];
-  const api = await connect(
-    terminal,
-    url,
-    kinds.flatMap(({ name }) => verbs.map((verb) => `${name}:${verb}`)),
-  );
+  const given = dryRun ? [] : [...wanted.values()].flat().flatMap(givenScopes);
+  const api = await connect(terminal, url, [
+    ...new Set([...kinds.flatMap(({ name }) => verbs.map((verb) => `${name}:${verb}`)), ...given]),
+  ]);
   const actions = plan(wanted, await readAllOf(api, kinds), { prune, spared: api.clientId });
   if (!json) tell(terminal, actions);
   if (dryRun || actions.length === 0) {
@@ -122,10 +118,7 @@ async function readAllOf(api: Api, kinds: readonly Kind[]): Promise<Map<Kind, Do
     const all: Document[] = [];
     for await (const { data } of pages(api, `/${kind.name}`, {}, Infinity))
       all.push(...data.filter(isObject));
-    found.set(
-      kind,
-      all.filter((each) => text(each, 'identifier') !== ADMIN_API),
-    );
+    found.set(kind, all);
   }
   return found;
 }

@@ -5,12 +5,12 @@
 import { Readable } from 'node:stream';
 import type { Context, Middleware } from 'koa';
 import { z } from 'zod';
-import { parseDocument } from '../../clients/documents.ts';
 import type { ClientAdministration } from '../../clients/administration.ts';
 import type { ApiAdministration } from '../../clients/api-administration.ts';
 import type { ClientRegistry } from '../../clients/registry.ts';
 import type { SecretAdministration } from '../../clients/secret-administration.ts';
 import type { GrantAdministration } from '../../grants/administration.ts';
+import { faultsOf } from '../../lib/documents.ts';
 import { PortcullisError } from '../../lib/errors.ts';
 import type { AdminBearer } from '../../provider/admin-bearer.ts';
 import type { TokenInspector } from '../../provider/token-inspector.ts';
@@ -96,7 +96,7 @@ export function createAdminApi(deps: AdminDependencies): Middleware {
       if (error instanceof PortcullisError && error.status === 403) {
         const reason = error.details.reason ?? error.message;
         const detail = { reason, method: route.method, path: PREFIX + route.path };
-        await deps.changes.record({ type: 'admin.denied', ...originOf(by), detail });
+        await deps.changes.record({ type: 'admin.denied', ...originOf(by), clientId: by.clientId, detail });
       }
       throw error;
     }
@@ -126,7 +126,11 @@ function readQuery(ctx: Context, { query }: Route): unknown {
     const all = given.getAll(name);
     return [name, all.length === 1 ? all[0] : all] as const;
   });
-  return parseDocument(query ?? NO_QUERY, Object.fromEntries(values));
+  const result = (query ?? NO_QUERY).safeParse(Object.fromEntries(values));
+  if (result.success) return result.data;
+  throw new PortcullisError('invalid_query', 422, 'The query is not valid.', {
+    errors: faultsOf(result.error),
+  });
 }
 
 async function readBody(ctx: Context, spec: BodySpec | undefined): Promise<unknown> {

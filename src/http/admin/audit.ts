@@ -62,7 +62,7 @@ const BATCH = 200;
 
 export function auditRoutes(audit: AuditLog): Route[] {
   /** Read batch by batch, as fast as the caller takes them. */
-  async function* lines(query: AuditQuery): AsyncGenerator<unknown> {
+  async function* lines(query: AuditQuery): AsyncGenerator {
     let left = query.limit ?? Infinity;
     let next: string | null | undefined = query.after;
     while (left > 0 && next !== null) {

@@ -5,10 +5,15 @@ import { PortcullisError } from '../../lib/errors.ts';
 import type { AdminBearer } from '../../provider/admin-bearer.ts';
 import { originOf } from '../context.ts';
 
+/** The admin behind a request. */
+export interface Caller extends Admin {
+  readonly clientId: string;
+}
+
 /**
  * @throws PortcullisError 401, with the challenge set (RFC 6750, 3.1)
  */
-export async function callerOf(ctx: Context, bearer: AdminBearer): Promise<Admin> {
+export async function callerOf(ctx: Context, bearer: AdminBearer): Promise<Caller> {
   const [scheme = '', token, ...rest] = ctx.get('authorization').split(' ').filter(Boolean);
   if (scheme.toLowerCase() !== 'bearer') {
     ctx.set('www-authenticate', 'Bearer');
@@ -23,11 +28,11 @@ export async function callerOf(ctx: Context, bearer: AdminBearer): Promise<Admin
       'The access token is not one for the admin API, has ended or was revoked.',
     );
   }
-  return { ...originOf(ctx), actor: `client:${caller.clientId}`, scopes: caller.scopes };
+  return { ...originOf(ctx), ...caller, actor: `client:${caller.clientId}` };
 }
 
 /** @throws PortcullisError 403, with the challenge set */
-export function requireScope(ctx: Context, { scopes }: Admin, scope: string): void {
+export function requireScope(ctx: Context, { scopes }: Caller, scope: string): void {
   if (scopes.includes(scope)) return;
   ctx.set('www-authenticate', `Bearer error="insufficient_scope", scope="${scope}"`);
   throw new PortcullisError('insufficient_scope', 403, `This needs the scope ${scope}.`, {

@@ -2,33 +2,29 @@
  * Whoever can make a credential of a client can become that client. So a client that may ask for scopes of the admin
  * API is given one only by a caller whose own client may ask for them too; else one scope would be worth all.
  */
-import type { Admin } from '../../clients/administration.ts';
 import { ADMIN_SCOPES } from '../../clients/apis.ts';
 import type { ClientRegistry } from '../../clients/registry.ts';
 import { isObject } from '../../lib/documents.ts';
 import { PortcullisError } from '../../lib/errors.ts';
+import type { Caller } from './caller.ts';
 
 /** A refusal is `insufficient_scope` (403). */
 export interface CredentialGuard {
   /** Before a secret of a client is made. */
-  secret(clientId: string, by: Admin): Promise<void>;
+  secret(clientId: string, by: Caller): Promise<void>;
   /** Before a client is changed. */
-  patch(clientId: string, patch: unknown, by: Admin): Promise<void>;
+  patch(clientId: string, patch: unknown, by: Caller): Promise<void>;
 }
 
 /** Members that decide how a client authenticates. */
 const CREDENTIALS = ['token_endpoint_auth_method', 'token_endpoint_auth_signing_alg', 'jwks', 'jwks_uri'];
 
-const CLIENT = /^client:(.+)$/;
-
-/** @param clients as they are now: a scope that was given a moment ago counts */
 export function createCredentialGuard(clients: Pick<ClientRegistry, 'get'>): CredentialGuard {
-  const adminScopes = async (id: string | undefined): Promise<string[]> => {
-    const scopes = (id !== undefined && (await clients.get(id))?.metadata.scope.split(' ')) || [];
+  const adminScopes = async (id: string): Promise<string[]> => {
+    const scopes = (await clients.get(id))?.metadata.scope.split(' ') ?? [];
     return ADMIN_SCOPES.map(({ name }) => name).filter((name) => scopes.includes(name));
   };
-  const secret: CredentialGuard['secret'] = async (clientId, { actor }) => {
-    const callerId = CLIENT.exec(actor ?? '')?.[1];
+  const secret: CredentialGuard['secret'] = async (clientId, { clientId: callerId }) => {
     if (callerId === clientId) return;
     const held = await adminScopes(callerId);
     const missing = (await adminScopes(clientId)).filter((name) => !held.includes(name));

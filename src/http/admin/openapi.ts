@@ -52,7 +52,10 @@ const isConditional = ({ method, tagged }: Route): boolean => method === 'PATCH'
 function problemsOf(route: Route): number[] {
   const { path, body, query, problems = [] } = route;
   return [
-    ...[400, 401, 403, ...problems],
+    400,
+    401,
+    403,
+    ...problems,
     ...(path.includes('{') ? [404] : []),
     ...(isConditional(route) ? [412] : []),
     ...(body ? [413, 415] : []),

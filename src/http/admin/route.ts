@@ -1,6 +1,6 @@
 /** A route of the admin API as data: the dispatcher checks by it, and the OpenAPI document is made of it. */
 import type { z } from 'zod';
-import type { Admin } from '../../clients/administration.ts';
+import type { Caller } from './caller.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -16,7 +16,7 @@ export interface AdminRequest<N extends string, Q> {
   readonly body: unknown;
   /** The If-Match header. */
   readonly ifMatch: string | undefined;
-  readonly by: Admin;
+  readonly by: Caller;
 }
 
 /** What a body must be. */
@@ -64,7 +64,7 @@ export type Route = Omit<Spec<string, z.ZodObject, z.ZodType>, 'handle' | 'lines
 /** Checks that the parts of a route fit each other. */
 export const route = <
   const P extends string,
-  Q extends z.ZodObject = z.ZodObject<Record<never, never>>,
+  Q extends z.ZodObject = z.ZodObject,
   A extends z.ZodType = z.ZodVoid,
 >(
   spec: Spec<P, Q, A>,
