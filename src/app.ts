@@ -15,6 +15,7 @@ import { createAdminApi } from './http/admin/admin-api.ts';
 import { createAccountPages } from './http/account.ts';
 import { createBrowserSessions } from './http/browser-session.ts';
 import { createCsrf } from './http/csrf.ts';
+import { createDevicePages } from './http/device.ts';
 import { createEngine } from './http/engine.ts';
 import { createHealth } from './http/health.ts';
 import { createInteractions } from './http/interactions.ts';
@@ -27,12 +28,15 @@ import { createViews } from './http/views.ts';
 import { openKeyRing } from './keys/ring.ts';
 import { systemClock, type Clock } from './lib/clock.ts';
 import { createAdminBearer } from './provider/admin-bearer.ts';
+import { createVisitorSignIn } from './http/visitor-sign-in.ts';
+import { createDeviceDecisions } from './provider/device-codes.ts';
 import { buildProvider } from './provider/build.ts';
 import { createTokenVerifier } from './provider/jwt-access-tokens.ts';
 import { createTokenInspector } from './provider/token-inspector.ts';
 import { createAuditLog } from './storage/audit.ts';
 import { createClientSecretStore } from './storage/client-secrets.ts';
 import { createGrantLists } from './storage/grant-lists.ts';
+import type { Database } from './storage/database.ts';
 import { openStorage, type Storage } from './storage/open.ts';
 import { report } from './telemetry/events.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
@@ -46,6 +50,7 @@ import { VERSION } from './lib/version.ts';
 export interface Overrides {
   readonly clock?: Clock;
   readonly logger?: Logger;
+  readonly wrapDatabase?: (database: Database) => Database;
 }
 
 /** What the host's own commands work on, beside the HTTP interface. */
@@ -91,6 +96,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     secretKeys,
     clock,
     onQuery: metrics.dbQuery,
+    wrapDatabase: overrides.wrapDatabase,
     onError: (error) => logger.error({ err: error }, 'database connection failed'),
     listeners: {
       onEvent: (event) => report(event, { logger, metrics }),
@@ -151,6 +157,16 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     storage.sessions,
     storage.consents,
   );
+  const browserSessions = createBrowserSessions(engine.provider, storage.sessions, clock, settings);
+  const visitors = createVisitorSignIn({
+    show,
+    csrf,
+    basePath,
+    browserSessions,
+    accounts,
+    throttle,
+    changes: storage.changes,
+  });
   const koa = createServer({
     settings,
     logger,
@@ -178,11 +194,24 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       show,
       csrf,
       basePath,
-      browserSessions: createBrowserSessions(engine.provider, storage.sessions, clock, settings),
+      browserSessions,
+      visitors,
       clients,
       apis,
       accounts,
       grants,
+      throttle,
+    }),
+    device: createDevicePages({
+      show,
+      csrf,
+      basePath,
+      browserSessions,
+      visitors,
+      decisions: createDeviceDecisions({ ...storage, apis, clock }),
+      clients,
+      apis,
+      accounts,
       throttle,
       changes: storage.changes,
     }),

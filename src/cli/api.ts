@@ -92,7 +92,7 @@ export async function connect(
  * @param url origin and path of the server
  * @throws Failure when something else answers there
  */
-export async function discover(url: string): Promise<Document> {
+async function discover(url: string): Promise<Document> {
   const { body, status } = await send(`${url}/.well-known/openid-configuration`);
   if (status !== 200 || text(body, 'token_endpoint') === undefined) {
     throw new Failure(`${url} does not answer like this server (status ${status} for its metadata)`, [

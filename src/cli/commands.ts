@@ -29,7 +29,7 @@ export function addConnection(command: Command): Command {
 }
 
 /** The options of every list. */
-export function addPaging(command: Command): Command {
+function addPaging(command: Command): Command {
   return command
     .addOption(new Option('--limit <n>', 'at most that many').argParser(number).default(50))
     .addOption(new Option('--all', 'every one'))

@@ -39,10 +39,6 @@ export function findCredentials(terminal: Terminal, given?: string): Credentials
   return fromFile(join(env['PORTCULLIS_DATA_DIR'] || 'data', 'admin.json'), url);
 }
 
-/** The address of the server alone, for what needs no credential. */
-export const findUrl = (terminal: Terminal, given?: string): string =>
-  parseUrl(given ?? (terminal.env['PORTCULLIS_URL'] || DEFAULT_URL));
-
 function secretOf({ env }: Terminal): string | undefined {
   const file = env[`${SECRET}_FILE`] || undefined;
   if (file === undefined) return env[SECRET] || undefined;

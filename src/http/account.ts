@@ -1,11 +1,9 @@
 /** `/account`: where people see what has access to their account, take it back, and change their password. */
 import type { Context } from 'koa';
 import { PortcullisError } from '../lib/errors.ts';
-import { randomId } from '../lib/ids.ts';
 import type { ApiRegistry } from '../clients/apis.ts';
 import type { ClientRegistry } from '../clients/registry.ts';
 import type { GrantAdministration } from '../grants/administration.ts';
-import type { Changes } from '../storage/changes.ts';
 import type { UserRecord } from '../storage/user-record.ts';
 import type { Accounts } from '../users/accounts.ts';
 import { MIN_PASSWORD_CHARACTERS } from '../users/password-policy.ts';
@@ -17,20 +15,20 @@ import { originOf } from './context.ts';
 import type { Csrf } from './csrf.ts';
 import type { ShowPage } from './pages.ts';
 import { single, type Form } from './request-body.ts';
-import { signIn } from './sign-in.ts';
-import type { AccountNotice, Page } from './views.ts';
+import type { AccountNotice } from './views.ts';
+import type { VisitorSignIn } from './visitor-sign-in.ts';
 
 export interface AccountDependencies {
   readonly show: ShowPage;
   readonly csrf: Csrf;
   readonly basePath: string;
   readonly browserSessions: BrowserSessions;
+  readonly visitors: VisitorSignIn;
   readonly clients: ClientRegistry;
   readonly apis: ApiRegistry;
   readonly accounts: Accounts;
   readonly grants: GrantAdministration;
   readonly throttle: Throttle;
-  readonly changes: Changes;
 }
 
 /** Answers below `/account`; `section` is '' for the profile. */
@@ -38,12 +36,6 @@ export interface AccountPages {
   show(ctx: Context, section: string): Promise<void>;
   submit(ctx: Context, section: string, form: Form): Promise<void>;
 }
-
-/** Sections that a sign-in may lead back to. */
-const SECTIONS = new Set(['', 'apps', 'password']);
-
-/** Names the browser in a sign-in form's CSRF field, where there is no session yet. */
-const VISITOR = 'portcullis_visitor';
 
 export function createAccountPages(deps: AccountDependencies): AccountPages {
   const { show, csrf, basePath, browserSessions, accounts } = deps;
@@ -53,43 +45,6 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
   const redirect = (ctx: Context, section: string): void => {
     ctx.redirect(pathOf(section));
     ctx.status = 303;
-  };
-
-  const loginForm = (
-    ctx: Context,
-    section: string,
-    again: Partial<Page & { page: 'login' }>,
-    status = 200,
-  ): void => {
-    const visitor = ctx.cookies.get(VISITOR, { signed: true }) ?? randomId();
-    ctx.cookies.set(VISITOR, visitor, { signed: true, httpOnly: true, sameSite: 'strict', path: pathOf('') });
-    show(
-      ctx,
-      {
-        page: 'login',
-        action: pathOf('login'),
-        csrf: csrf.token(`visitor:${visitor}`),
-        client: undefined,
-        fields: { section },
-        ...again,
-      },
-      status,
-    );
-  };
-
-  const login = async (ctx: Context, form: Form): Promise<void> => {
-    csrf.check(form, `visitor:${ctx.cookies.get(VISITOR, { signed: true }) ?? ''}`);
-    const asked = single(form, 'section') ?? '';
-    const section = SECTIONS.has(asked) ? asked : '';
-    const outcome = await signIn(deps, form, originOf(ctx), undefined);
-    if (outcome.page) {
-      const { error, status, retryAfterSeconds } = outcome.page;
-      if (retryAfterSeconds !== undefined) ctx.set('retry-after', String(retryAfterSeconds));
-      loginForm(ctx, section, { username: single(form, 'username'), error, retryAfterSeconds }, status);
-      return;
-    }
-    await browserSessions.begin(ctx, outcome.login);
-    redirect(ctx, section);
   };
 
   const profile = (ctx: Context, user: UserRecord): void =>
@@ -192,7 +147,10 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
   return {
     async show(ctx, section) {
       const session = await browserSessions.current(ctx);
-      if (!session) return loginForm(ctx, section, {});
+      if (!session) {
+        deps.visitors.ask(ctx, section === 'apps' || section === 'password' ? section : 'profile');
+        return;
+      }
       const user = await accounts.get(session.userId);
       if (section === 'apps') return apps(ctx, session);
       if (section === 'password') return password(ctx, session, user);
@@ -200,7 +158,7 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
       return profile(ctx, user);
     },
     async submit(ctx, section, form) {
-      if (section === 'login') return login(ctx, form);
+      if (section === 'login') return deps.visitors.submit(ctx, form);
       const session = await browserSessions.current(ctx);
       if (!session) return redirect(ctx, section);
       csrf.check(form, subjectOf(session));

@@ -5,7 +5,7 @@ import { randomId } from '../lib/ids.ts';
 import type { Settings } from '../config/schema.ts';
 import type { EngineProvider } from '../provider/build.ts';
 import type { SessionRecord, Sessions } from '../storage/sessions.ts';
-import { factsOf } from './context.ts';
+import { factsOf, originOf } from './context.ts';
 import type { Login } from './sign-in.ts';
 
 /** A session with somebody signed in. */
@@ -15,6 +15,8 @@ export interface BrowserSessions {
   current(ctx: Context): Promise<SignedIn | undefined>;
   /** Begins a session, in the form that the engine keeps them; a session that there was is ended by nobody else. */
   begin(ctx: Context, login: Login): Promise<void>;
+  /** Ends it, with the families that hang on it. */
+  end(ctx: Context, session: SignedIn): Promise<void>;
 }
 
 export function createBrowserSessions(
@@ -29,6 +31,10 @@ export function createBrowserSessions(
       const id = ctx.cookies.get(cookieName(), { signed: true });
       const found = id === undefined ? undefined : await sessions.find(id);
       return found?.userId === undefined ? undefined : { ...found, userId: found.userId };
+    },
+    async end(ctx, { uid, userId }) {
+      const who = { ...originOf(ctx), actor: `user:${userId}`, userId };
+      await sessions.end(uid, { type: 'logout.completed', ...who, detail: {} });
     },
     async begin(ctx, { accountId, acr, amr, generation }) {
       const before = ctx.cookies.get(cookieName(), { signed: true });

@@ -1,7 +1,7 @@
 /** What a consent page says: who asks, for what in words, and for whom. */
-import { OIDC_SCOPES, type ApiRegistry } from '../clients/apis.ts';
+import type { ApiRegistry } from '../clients/apis.ts';
 import type { Client } from '../clients/registry.ts';
-import { CLAIMS_MEMBER, notYetAllowed, OIDC_MEMBER } from '../provider/grants.ts';
+import { CLAIMS_MEMBER, notYetAllowed, OIDC_MEMBER, scopesByOwner } from '../provider/grants.ts';
 import { scopeList } from '../provider/resources.ts';
 import type { ConsentScopes } from '../storage/consents.ts';
 import type { UserRecord } from '../storage/user-record.ts';
@@ -16,23 +16,12 @@ export interface InteractionDetails {
   persist(): Promise<unknown>;
 }
 
-const OIDC = new Set<string>(OIDC_SCOPES);
-
 /** Everything that the request behind an interaction asks for. */
 export async function requestedInInteraction(
   apis: ApiRegistry,
   { params, prompt }: InteractionDetails,
 ): Promise<ConsentScopes> {
-  const asked = scopeList(params['scope']);
-  const requested: Record<string, readonly string[]> = {
-    [OIDC_MEMBER]: asked.filter((name) => OIDC.has(name)),
-  };
-  for (const identifier of [params['resource']].flat()) {
-    const api = typeof identifier === 'string' ? await apis.get(identifier) : undefined;
-    if (!api) continue;
-    const own = new Set(api.scopes.map(({ name }) => name));
-    requested[api.identifier] = asked.filter((name) => own.has(name));
-  }
+  const requested = await scopesByOwner(apis, params);
   const claims = prompt.details['missingOIDCClaims'];
   if (Array.isArray(claims)) requested[CLAIMS_MEMBER] = claims.map(String);
   return requested;

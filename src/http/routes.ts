@@ -30,6 +30,9 @@ const exact: Readonly<Record<string, Omit<Route, 'pattern'>>> = {
   '/register': { methods: ['POST'] },
   '/account': { methods: GET },
   '/.well-known/change-password': { methods: GET },
+  '/device_authorization': { methods: CORS_POST, body: 'form', engine: true },
+  '/device': { methods: ['GET', 'HEAD', 'POST'], body: 'form' },
+  '/device/switch': { methods: ['POST'], body: 'form' },
   '/health/live': { methods: GET },
   '/health/ready': { methods: GET },
 };

@@ -5,6 +5,7 @@ import type { Settings } from '../config/schema.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { AccountPages } from './account.ts';
+import type { DevicePages } from './device.ts';
 import { createContextMiddleware, factsOf } from './context.ts';
 import { giveForm, type Engine } from './engine.ts';
 import { createErrorHandler, sendOAuthError, sendProblem } from './errors.ts';
@@ -25,6 +26,7 @@ export interface ServerDependencies {
   readonly jwks: () => Published;
   readonly interactions: Interactions;
   readonly account: AccountPages;
+  readonly device: DevicePages;
   readonly show: ShowPage;
   readonly views: Views;
   readonly health: Health;
@@ -154,6 +156,9 @@ export function createServer(deps: ServerDependencies): Koa {
         return ctx.method === 'POST'
           ? deps.account.submit(ctx, second, form)
           : deps.account.show(ctx, second);
+      case 'device':
+        if (second === 'switch') return deps.device.switchAccount(ctx, form);
+        return ctx.method === 'POST' ? deps.device.submit(ctx, form) : deps.device.show(ctx);
       case '.well-known': // the only one of our own: change-password
         ctx.redirect(`${basePath}/account/password`);
         return undefined;

@@ -5,6 +5,7 @@ import { randomId } from '../lib/ids.ts';
 import { createAccessTokenAdapter } from './access-token-adapter.ts';
 import { createClientAdapter } from './client-adapter.ts';
 import type { ProviderDependencies } from './dependencies.ts';
+import { createDeviceCodeAdapter } from './device-codes.ts';
 import { createGrantAdapter, createRefreshTokenAdapter } from './family-adapter.ts';
 import { currentContext, currentState } from './request-state.ts';
 import { createSessionAdapter } from './session-adapter.ts';
@@ -112,6 +113,8 @@ export function createAdapterFactory(deps: ProviderDependencies): AdapterFactory
       case 'AccessToken':
       case 'ClientCredentials':
         return createAccessTokenAdapter(name, deps);
+      case 'DeviceCode':
+        return createDeviceCodeAdapter(deps);
       case 'Session':
         return createSessionAdapter(deps);
       default:

@@ -151,6 +151,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       devInteractions: { enabled: false },
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
       dPoP: { enabled: true },
       introspection: { enabled: true, allowedPolicy: visibility.introspection },
       revocation: { enabled: true, allowedPolicy: visibility.revocation },

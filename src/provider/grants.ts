@@ -4,7 +4,7 @@
  * that reuse detected in one tab ended the other tab's tokens.
  */
 import type { Grant, KoaContextWithOIDC } from 'oidc-provider';
-import { OIDC_SCOPES } from '../clients/apis.ts';
+import { OIDC_SCOPES, type ApiRegistry } from '../clients/apis.ts';
 import { randomId } from '../lib/ids.ts';
 import type { ConsentScopes } from '../storage/consents.ts';
 import { recordOf } from './client-adapter.ts';
@@ -20,6 +20,22 @@ export const CLAIMS_MEMBER = '#claims';
 
 /** Claims that say how somebody signed in, not who they are: no consent is asked for them. */
 const PROTOCOL_CLAIMS = new Set(['sub', 'sid', 'auth_time', 'acr', 'amr', 'iss']);
+
+/** The scopes of a stored request by where they belong: OIDC's own, and those of the API that it names. */
+export async function scopesByOwner(
+  apis: ApiRegistry,
+  params: Readonly<Record<string, unknown>>,
+): Promise<Record<string, readonly string[]>> {
+  const asked = scopeList(params['scope']);
+  const scopes: Record<string, readonly string[]> = { [OIDC_MEMBER]: asked.filter((name) => OIDC.has(name)) };
+  for (const identifier of [params['resource']].flat()) {
+    const api = typeof identifier === 'string' ? await apis.get(identifier) : undefined;
+    if (!api) continue;
+    const own = new Set(api.scopes.map(({ name }) => name));
+    scopes[api.identifier] = asked.filter((name) => own.has(name));
+  }
+  return scopes;
+}
 
 /** What an authorization request asks for, in the form that consents are kept in. */
 export function requestedScopes(ctx: KoaContextWithOIDC): ConsentScopes {

@@ -2,6 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import type { AuditEvent } from '../telemetry/events.ts';
 import { ALIVE, ALIVE_JOINS, aliveParam } from './alive.ts';
+import type { Artifacts } from './artifacts.ts';
 import type { Changes } from './changes.ts';
 import type { Database } from './database.ts';
 
@@ -19,9 +20,16 @@ export interface AccessTokens {
   clientAlive(clientId: string, generation: string, jti: string): Promise<boolean>;
   /** Denies one token until its expiry (epoch milliseconds), with its audit row. Idempotent. */
   deny(jti: string, expiresAt: number, event: AuditEvent): Promise<void>;
+  /** Destroys an opaque token, with its audit row. Idempotent. */
+  destroyOpaque(kind: string, id: string, event: AuditEvent): Promise<void>;
 }
 
-export function createAccessTokens({ sql }: Database, clock: Clock, changes: Changes): AccessTokens {
+export function createAccessTokens(
+  { sql }: Database,
+  clock: Clock,
+  changes: Changes,
+  artifacts: Pick<Artifacts, 'remove'>,
+): AccessTokens {
   const OWNER = `SELECT f.user_id AS "userId", f.client_id AS "clientId", f.session_uid AS "sessionUid"
     FROM families f ${ALIVE_JOINS} WHERE f.id = $1 AND ${ALIVE}
     AND NOT EXISTS (SELECT 1 FROM denied_tokens d WHERE d.jti = $3)`;
@@ -47,6 +55,10 @@ export function createAccessTokens({ sql }: Database, clock: Clock, changes: Cha
           [jti, expiresAt],
         );
         if (count === 1) await record(event);
+      }),
+    destroyOpaque: (kind, id, event) =>
+      changes.raw(async ({ tx, record }) => {
+        if (await artifacts.remove(kind, id, tx)) await record(event);
       }),
   };
 }

@@ -28,11 +28,14 @@ interface Row {
 const COLUMNS = `hash, payload, consumed_at AS "consumedAt"`;
 const places = (count: number): string => Array.from({ length: count }, (_, i) => `$${i + 1}`).join(', ');
 
-/** Reads and writes artifacts. Every mutation is idempotent but for `consume` and `insertOnce`, which tell. */
+/** Reads and writes artifacts. Every mutation is idempotent; the ones with a boolean tell who did it. */
 export interface Artifacts {
   /** Saves, or replaces, an artifact; replacing keeps what `consume` did. */
   save(kind: string, id: string, payload: object, options: ArtifactOptions, tx?: Sql): Promise<void>;
-  /** Saves unless it exists. Atomic: of any number of callers one gets true. */
+  /**
+   * Saves unless it exists. Atomic: of any number of callers one gets true.
+   * @param expiresAt epoch milliseconds; may come from outside: any number is taken
+   */
   insertOnce(kind: string, id: string, expiresAt: number): Promise<boolean>;
   /** An artifact that has not expired, consumed or not. */
   find(kind: string, id: string): Promise<Artifact | undefined>;
@@ -40,6 +43,8 @@ export interface Artifacts {
   /** Marks as consumed. Atomic: of any number of callers one gets true. */
   consume(kind: string, id: string, tx?: Sql): Promise<boolean>;
   destroy(kind: string, id: string): Promise<void>;
+  /** Destroys, and tells. Atomic: of any number of callers one gets true. */
+  remove(kind: string, id: string, tx: Sql): Promise<boolean>;
 }
 
 export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock): Artifacts {
@@ -53,31 +58,44 @@ export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock)
       >,
       consumedAt: row.consumedAt ?? undefined,
     };
-  const userCodeHash = (kind: string, code: string): Buffer => keys.hash(`${kind} user code`, code);
+  const userCodeKind = (kind: string): string => `${kind} user code`;
+  const remove = async (kind: string, id: string, tx: Sql): Promise<boolean> => {
+    const hashes = keys.hashes(kind, id);
+    const { count } = await tx.write(
+      `artifacts.destroy.${hashes.length}`,
+      `DELETE FROM artifacts WHERE hash IN (${places(hashes.length)})`,
+      hashes,
+    );
+    return count > 0;
+  };
   return {
+    remove,
     async save(kind, id, payload, { expiresAt, grantId, userCode }, tx = sql) {
       const hash = keys.hash(kind, id);
       await tx.write(
         'artifacts.save',
         `INSERT INTO artifacts (hash, kind, payload, grant_id, user_code, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (hash) DO UPDATE SET payload = excluded.payload, expires_at = excluded.expires_at`,
+         ON CONFLICT (hash) DO UPDATE SET payload = excluded.payload, grant_id = excluded.grant_id,
+           expires_at = excluded.expires_at`,
         [
           hash,
           kind,
           keys.seal(JSON.stringify(payload), context(kind, hash)),
           grantId ?? null,
-          userCode === undefined ? null : userCodeHash(kind, userCode),
+          userCode === undefined ? null : keys.hash(userCodeKind(kind), userCode),
           expiresAt,
         ],
       );
     },
     async insertOnce(kind, id, expiresAt) {
       const hash = keys.hash(kind, id);
+      // An assertion's `exp` may be a fraction, or beyond what a column holds.
+      const until = Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER);
       const { count } = await sql.write(
         'artifacts.insert-once',
         `INSERT INTO artifacts (hash, kind, payload, expires_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (hash) DO UPDATE SET expires_at = excluded.expires_at WHERE artifacts.expires_at <= $5`,
-        [hash, kind, Buffer.alloc(0), expiresAt, clock.now()],
+        [hash, kind, Buffer.alloc(0), until, clock.now()],
       );
       return count === 1;
     },
@@ -92,10 +110,12 @@ export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock)
       return opened(kind, row);
     },
     async findByUserCode(kind, userCode) {
+      const hashes = keys.hashes(userCodeKind(kind), userCode);
+      const n = hashes.length;
       const [row] = await sql.read<Row>(
-        'artifacts.find-by-user-code',
-        `SELECT ${COLUMNS} FROM artifacts WHERE user_code = $1 AND expires_at > $2`,
-        [userCodeHash(kind, userCode), clock.now()],
+        `artifacts.find-by-user-code.${n}`,
+        `SELECT ${COLUMNS} FROM artifacts WHERE user_code IN (${places(n)}) AND expires_at > $${n + 1}`,
+        [...hashes, clock.now()],
       );
       return opened(kind, row);
     },
@@ -111,12 +131,7 @@ export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock)
       return count === 1;
     },
     async destroy(kind, id) {
-      const hashes = keys.hashes(kind, id);
-      await sql.write(
-        `artifacts.destroy.${hashes.length}`,
-        `DELETE FROM artifacts WHERE hash IN (${places(hashes.length)})`,
-        hashes,
-      );
+      await remove(kind, id, sql);
     },
   };
 }

@@ -9,6 +9,7 @@ import type { Artifacts } from './artifacts.ts';
 import type { Changes } from './changes.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
+import { endOldest, lockUser, type FamilyCaps } from './family-caps.ts';
 import { userColumns, userFromColumns, type UserColumns, type UserRecord } from './user-record.ts';
 
 /** A family as read for one request; instants are epoch milliseconds. */
@@ -65,9 +66,11 @@ export interface FirstStep {
   readonly endsAt: number;
   readonly accessEndsAt: number;
   readonly opaque: OpaqueToken | undefined;
+  /** Set where a cap applies. */
+  readonly caps?: FamilyCaps | undefined;
 }
 
-/** A rotation, or (`token` undefined) a use without one. */
+/** A rotation. */
 export interface RotateStep {
   readonly familyId: string;
   readonly old: Uint8Array;
@@ -96,14 +99,18 @@ export interface Families {
     code: { kind: string; id: string; payload: object; expiresAt: number },
     event: AuditEvent,
   ): Promise<void>;
-  /** Consumes the code and sets the first token, or does neither. Atomic. */
-  first(step: FirstStep): Promise<'done' | 'code consumed' | 'family dead'>;
+  /**
+   * Consumes the code and sets the first token, or does neither; families over a cap end with it. Atomic.
+   * `refused`: the family has ended, or the code has expired.
+   */
+  first(step: FirstStep): Promise<'done' | 'code consumed' | 'refused'>;
   /** Makes the new token current where the old one is. Atomic: of any number of callers one gets true. */
   rotate(step: RotateStep): Promise<boolean>;
   /** Ends a family with its audit row. Atomic: true for the one who ended it. */
   kill(id: string, reason: string, event: AuditEvent): Promise<boolean>;
-  /** Opens a sealed successor's envelope: the inner bytes, still sealed under the old token. */
+  /** What `current` will be when `token` is. */
   readonly hashToken: (token: string) => Uint8Array;
+  /** Every form in which `token` may be kept. */
   readonly tokenHashes: (token: string) => readonly Uint8Array[];
 }
 
@@ -215,30 +222,38 @@ export function createFamilies(
       });
     },
     async first(step) {
-      const { familyId: id, token } = step;
-      const outcome: { lost?: 'code consumed' | 'family dead' } = {};
+      const { familyId: id, token, code, caps } = step;
+      const outcome: { lost?: 'code consumed' | 'refused' } = {};
+      const lose = (lost: 'code consumed' | 'refused'): never => {
+        outcome.lost = lost;
+        throw new Error(lost); // rolls back: nothing was issued
+      };
       try {
-        await database.transaction(async (tx) => {
-          if (!(await artifacts.consume(step.code.kind, step.code.id, tx))) outcome.lost = 'code consumed';
-          else {
-            const { count } = await tx.write('families.first', FIRST, [
-              id,
-              token?.hash ?? null,
-              token ? sealedToken(id, token) : null,
-              clock.now(),
-              token?.idleEndsAt ?? null,
-              step.endsAt,
-              step.accessEndsAt,
-            ]);
-            if (count !== 1) outcome.lost = 'family dead';
-            else if (step.opaque) await saveOpaque(tx, step.opaque);
-          }
-          if (outcome.lost) throw new Error(outcome.lost); // rolls back: nothing was issued
+        await changes.raw(async (change) => {
+          const { tx } = change;
+          if (caps) await lockUser(change, database, caps.userId);
+          if (!(await artifacts.consume(code.kind, code.id, tx))) lose('code consumed');
+          const { count } = await tx.write('families.first', FIRST, [
+            id,
+            token?.hash ?? null,
+            token ? sealedToken(id, token) : null,
+            clock.now(),
+            token?.idleEndsAt ?? null,
+            step.endsAt,
+            step.accessEndsAt,
+          ]);
+          if (count !== 1) lose('refused');
+          if (step.opaque) await saveOpaque(tx, step.opaque);
+          if (caps) await endOldest(change, clock, id, caps);
         });
       } catch (error) {
         if (!outcome.lost) throw error;
       }
-      return outcome.lost ?? 'done';
+      if (outcome.lost !== 'code consumed') return outcome.lost ?? 'done';
+      // A code that has expired since it was found was not used twice.
+      return (await artifacts.find(code.kind, code.id))?.consumedAt === undefined
+        ? 'refused'
+        : 'code consumed';
     },
     async rotate(step) {
       const params = [

@@ -7,7 +7,7 @@ import { createChanges, readCounters, type ChangeListeners } from './changes.ts'
 import { createClientStore } from './clients.ts';
 import { createConsents } from './consents.ts';
 import { createDataKeys, loadDataKeys } from './data-keys.ts';
-import { openDatabase } from './database.ts';
+import { openDatabase, type Database } from './database.ts';
 import { createFamilies } from './families.ts';
 import { migrate } from './migrate.ts';
 import { createSessions } from './sessions.ts';
@@ -22,6 +22,8 @@ export interface StorageOptions {
   readonly listeners: ChangeListeners;
   readonly onQuery?: (op: string, seconds: number) => void;
   readonly onError?: (error: Error) => void;
+  /** For tests: what stands between the stores and the database. */
+  readonly wrapDatabase?: ((database: Database) => Database) | undefined;
 }
 
 export type Storage<M extends { enabled: boolean }> = Awaited<ReturnType<typeof openStorage<M>>>;
@@ -31,12 +33,13 @@ export type Storage<M extends { enabled: boolean }> = Awaited<ReturnType<typeof 
  * @throws StartError in one line: unreachable, newer than this release, or under another secret key
  */
 export async function openStorage<M extends { enabled: boolean }>(options: StorageOptions) {
-  const { url, secretKeys, clock, listeners, onQuery, onError } = options;
-  const database = await openDatabase({
+  const { url, secretKeys, clock, listeners, onQuery, onError, wrapDatabase } = options;
+  const opened = await openDatabase({
     url,
     ...(onQuery ? { onQuery } : {}),
     ...(onError ? { onError } : {}),
   });
+  const database = wrapDatabase ? wrapDatabase(opened) : opened;
   try {
     const { applied } = await migrate(database, { onFirst: (tx) => createDataKeys(tx, secretKeys, clock) });
     const dataKeys = await loadDataKeys(database, secretKeys);
@@ -48,7 +51,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
       changes,
       artifacts,
       migrations: applied,
-      accessTokens: createAccessTokens(database, clock, changes),
+      accessTokens: createAccessTokens(database, clock, changes, artifacts),
       apis: createApiStore(database, clock, changes),
       clients: createClientStore<M>(database, clock, changes),
       consents: createConsents(database, clock, changes),

@@ -60,22 +60,14 @@ function statementNames(): (query: { sql: string }) => string {
   };
 }
 
-/** Lends connections of the pool. Not pool.query: that gives a connection up after every error, a duplicate key too. */
-interface Lender {
-  lend(): Promise<pg.PoolClient>;
-  giveBack(client: pg.PoolClient, broken: boolean): void;
+/** Not pool.query: that gives a connection up after every error, a duplicate key too. */
+async function lend(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (error) {
+    throw translate(error);
+  }
 }
-
-const lenderOf = (pool: pg.Pool, onError: (error: Error) => void): Lender => ({
-  lend: async () => {
-    try {
-      return (await pool.connect()).on('error', onError); // it has no listener while it is lent
-    } catch (error) {
-      throw translate(error);
-    }
-  },
-  giveBack: (client, broken) => client.off('error', onError).release(broken),
-});
 
 async function query<Row>(
   client: pg.PoolClient,
@@ -88,12 +80,12 @@ async function query<Row>(
 }
 
 async function single<Row>(
-  lender: Lender,
+  pool: pg.Pool,
   name: string,
   text: string,
   values?: readonly SqlValue[],
 ): Promise<{ rows: Row[]; count: number }> {
-  const client = await lender.lend();
+  const client = await lend(pool);
   let broken = false;
   try {
     return await query(client, name, text, values);
@@ -101,43 +93,49 @@ async function single<Row>(
     broken = !(error instanceof pg.DatabaseError && error.severity === 'ERROR');
     throw translate(error);
   } finally {
-    lender.giveBack(client, broken);
+    client.release(broken);
   }
 }
 
-function statementsOf(client: pg.PoolClient): Transaction {
-  const translated = async <T>(call: Promise<T>): Promise<T> => {
+/** @param state kept up by whoever ends the transaction: its connection belongs to somebody else afterwards */
+function statementsOf(client: pg.PoolClient, state: { readonly open: boolean }): Transaction {
+  const translated = async <T>(call: () => Promise<T>): Promise<T> => {
+    if (!state.open) throw new Error('the transaction has ended');
     try {
-      return await call;
+      return await call();
     } catch (error) {
       throw translate(error);
     }
   };
   return {
-    read: async (name, text, params) => (await translated(query<never>(client, name, text, params))).rows,
-    write: (name, text, params) => translated(query(client, name, text, params)),
+    read: async (name, text, params) =>
+      (await translated(() => query<never>(client, name, text, params))).rows,
+    write: (name, text, params) => translated(() => query<never>(client, name, text, params)),
     script: async (_, text) => {
       const patient: pg.QueryConfig & { query_timeout: number } = { text, query_timeout: UNLIMITED };
-      await translated(client.query(patient));
+      await translated(() => client.query(patient));
     },
   };
 }
 
-async function inTransaction<T>(lender: Lender, work: (tx: Transaction) => Promise<T>): Promise<T> {
-  const client = await lender.lend();
+async function inTransaction<T>(pool: pg.Pool, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  const client = await lend(pool);
+  const state = { open: true };
   let broken = false;
   try {
     await client.query('BEGIN');
-    const result = await work(statementsOf(client));
+    const result = await work(statementsOf(client, state));
+    state.open = false;
     // PostgreSQL answers COMMIT of a transaction in which a statement has failed with ROLLBACK, and no error.
     const { command } = await client.query('COMMIT');
     if (command !== 'COMMIT') throw new Error('transaction rolled back: a statement in it had failed');
     return result;
   } catch (error) {
+    state.open = false;
     broken = !(await rolledBack(client, error));
     throw translate(error);
   } finally {
-    lender.giveBack(client, broken);
+    client.release(broken);
   }
 }
 
@@ -168,24 +166,22 @@ export async function openPostgresql(url: string, options: PostgresqlOptions): P
     keepAlive: true,
     types,
   });
-  pool.on('error', options.onError); // without a listener a restart of the database would end the process
+  // Without listeners a restart of the database would end the process; the pool only repeats what idle clients say.
+  pool.on('connect', (client) => client.on('error', options.onError));
+  pool.on('error', () => {});
   try {
     await pool.query('select 1');
   } catch (error) {
     await pool.end();
     throw new StartError(`cannot reach the database: ${describe(error)}`, { cause: error });
   }
-  const lender = lenderOf(pool, options.onError);
   return {
-    adapter: new PrismaPg(pool, {
-      statementNameGenerator: statementNames(),
-      onConnectionError: options.onError,
-    }),
+    adapter: new PrismaPg(pool, { statementNameGenerator: statementNames() }),
     sql: {
-      read: async (name, text, params) => (await single<never>(lender, name, text, params)).rows,
-      write: (name, text, params) => single(lender, name, text, params),
+      read: async (name, text, params) => (await single<never>(pool, name, text, params)).rows,
+      write: (name, text, params) => single(pool, name, text, params),
     },
-    transaction: (work) => inTransaction(lender, work),
+    transaction: (work) => inTransaction(pool, work),
     close: () => pool.end(),
   };
 }

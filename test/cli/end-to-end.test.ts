@@ -33,7 +33,7 @@ describe('the command against a server', () => {
   };
 
   beforeAll(async () => {
-    server = await startTestServer({ path: process.env['CLI_PATH'] ?? '/auth' });
+    server = await startTestServer();
     env = {
       PORTCULLIS_URL: server.url,
       PORTCULLIS_CLIENT_ID: server.admin.id,
@@ -295,6 +295,16 @@ users: [{ username: grace, email: grace@example.com, claims: { given_name: Grace
       expect.arrayContaining(['client.created', 'client.deleted']),
     );
     expect(log).not.toContain(actions[1]!.client_secret);
+  });
+});
+
+describe('the command against a server whose issuer has a path', () => {
+  it('tries the whole flow', async () => {
+    const server = await startTestServer({ path: '/auth' });
+    onTestFinished(() => server.close());
+    const { id, secret } = server.admin;
+    const env = { PORTCULLIS_CLIENT_ID: id, PORTCULLIS_CLIENT_SECRET: secret };
+    expect(await portcullis(['try', '--url', server.url], { env })).toMatchObject({ code: 0, stderr: '' });
   });
 });
 

@@ -111,6 +111,12 @@ describe.each(databaseKinds)('a database: %s', (kind) => {
     await other.close();
   });
 
+  it('a transaction that has ended takes no more statements', async () => {
+    const leaked = await database.transaction((tx) => Promise.resolve(tx));
+    await expect(leaked.write('delete', 'delete from leases')).rejects.toThrow('has ended');
+    await expect(leaked.read('names', 'select name from leases')).rejects.toThrow('has ended');
+  });
+
   it('a duplicate is recognised, from raw SQL and from Prisma', async () => {
     const data = { name: 'once', holder: 'x', expiresAt: 1n };
     await database.prisma.lease.create({ data });

@@ -1,4 +1,5 @@
 /** How the demo gets from the authorization URL to a code: by scripted forms, or in the user's own browser. */
+import { addAbortListener } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Failure } from '../failure.ts';
@@ -68,7 +69,7 @@ export async function listenForBrowser(terminal: Terminal): Promise<Listener> {
     redirectUri: `http://127.0.0.1:${(server.address() as AddressInfo).port}/callback`,
     async called() {
       const ends = AbortSignal.any([terminal.interrupted(), AbortSignal.timeout(PATIENCE)]);
-      ends.addEventListener('abort', () => call.reject(new Failure('no browser came back from signing in')));
+      addAbortListener(ends, () => call.reject(new Failure('no browser came back from signing in')));
       return { pages: [], redirect: await call.promise };
     },
     async [Symbol.asyncDispose]() {

@@ -50,7 +50,7 @@ const isConditional = ({ method, tagged }: Route): boolean => method === 'PATCH'
 
 /** Statuses of the problems that a route may answer with, those of the server's own faults apart. */
 function problemsOf(route: Route): number[] {
-  const { path, body, query, problems = [] } = route;
+  const { path, body, problems = [] } = route;
   return [
     400,
     401,
@@ -59,7 +59,7 @@ function problemsOf(route: Route): number[] {
     ...(path.includes('{') ? [404] : []),
     ...(isConditional(route) ? [412] : []),
     ...(body ? [413, 415] : []),
-    ...(body || query ? [422] : []),
+    422,
   ];
 }
 

@@ -34,7 +34,7 @@ describe.each(databaseKinds)('/account on %s', (kind) => {
     expect(form.page).toBe('login');
     const page = await browser.submit(
       form,
-      { username: 'alice', password: PASSWORD, section: '//evil.example' },
+      { username: 'alice', password: PASSWORD, target: '//evil.example' },
       '/account/login',
     );
     expect(page.url).toBe(`${world.url}/account`);

@@ -73,7 +73,8 @@ describe.each(databaseKinds)('clients in the admin API on %s', (kind) => {
       (await admin.call('POST', '/clients', { body: { client_id, redirect_uris: REDIRECT } })).body,
     ).toMatchObject({
       status: 409,
-      code: 'client_id_taken',
+      code: 'client_exists',
+      errors: [{ pointer: '/client_id' }],
     });
   });
 
@@ -141,8 +142,8 @@ describe.each(databaseKinds)('clients in the admin API on %s', (kind) => {
       scope: 'orders:read',
     });
     const as = { id, secret, redirect: '' };
-    const ask = () =>
-      world.post<{ access_token: string }>('/token', { grant_type: 'client_credentials' }, as);
+    const form = { grant_type: 'client_credentials', scope: 'orders:read' };
+    const ask = () => world.post<{ access_token: string }>('/token', form, as);
     const { access_token: token } = (await ask()).body;
     expect(await world.introspect(token)).toMatchObject({ active: true });
     for (const _ of [1, 2]) expect((await admin.call('DELETE', `/clients/${id}`)).status).toBe(204);
@@ -190,8 +191,8 @@ describe.each(databaseKinds)('clients in the admin API on %s', (kind) => {
 
   it('lose all tokens when they are revoked, and may ask for new ones', async () => {
     const tokens = await world.tokens(world.web);
-    const ask = () =>
-      world.post<{ access_token: string }>('/token', { grant_type: 'client_credentials' }, world.machine);
+    const form = { grant_type: 'client_credentials', scope: 'orders:read' };
+    const ask = () => world.post<{ access_token: string }>('/token', form, world.machine);
     const own = (await ask()).body.access_token;
     for (const id of ['web', 'machine']) {
       expect((await admin.call('POST', `/clients/${id}/revoke`)).status).toBe(204);

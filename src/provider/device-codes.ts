@@ -1,0 +1,179 @@
+/**
+ * Device codes (RFC 8628): the engine issues them and exchanges them for tokens; the pages, and the decision of the
+ * person in front of them, are ours. A decision opens the family in one transaction with the code.
+ */
+import { errors, type Adapter, type AdapterPayload } from 'oidc-provider';
+import type { ApiRegistry } from '../clients/apis.ts';
+import type { Client } from '../clients/registry.ts';
+import { toSeconds, type Clock } from '../lib/clock.ts';
+import { randomId } from '../lib/ids.ts';
+import type { Artifact, Artifacts } from '../storage/artifacts.ts';
+import type { ConsentScopes, Consents } from '../storage/consents.ts';
+import type { Families } from '../storage/families.ts';
+import type { SessionRecord } from '../storage/sessions.ts';
+import type { ProviderDependencies } from './dependencies.ts';
+import { OIDC_MEMBER, scopesByOwner } from './grants.ts';
+import { currentContext, currentState, type Origin } from './request-state.ts';
+
+const KIND = 'DeviceCode';
+/** Milliseconds between two polls; RFC 8628, 3.5 has 5 s where the answer names none. */
+const POLL_MS = 5_000;
+
+/** The engine's device codes; a code that is polled too often answers `slow_down`, which the engine never sends. */
+export function createDeviceCodeAdapter({ storage, clock }: ProviderDependencies): Adapter {
+  const { artifacts } = storage;
+  const restored = (found: Artifact | undefined): AdapterPayload | undefined =>
+    found && {
+      ...found.payload,
+      ...(found.consumedAt === undefined ? {} : { consumed: toSeconds(found.consumedAt) }),
+    };
+  const never = (): never => {
+    throw new Error('device codes are decided on by our own pages');
+  };
+  return {
+    async find(id) {
+      const found = restored(await artifacts.find(KIND, id));
+      const pending = found && found.accountId === undefined && found.error === undefined;
+      if (pending && currentContext()?.oidc.client?.clientId === found.clientId) {
+        const now = clock.now();
+        const inTime = await artifacts.insertOnce('DeviceCodePoll', id, now + POLL_MS);
+        if (!inTime) throw new errors.SlowDown('the device polls too often');
+      }
+      return found;
+    },
+    // The id stays in the sealed payload: a person finds the code by the user code alone.
+    upsert: (id, payload, expiresIn = 0) =>
+      artifacts.save(KIND, id, payload, {
+        expiresAt: clock.now() + expiresIn * 1000,
+        userCode: payload.userCode,
+      }),
+    async consume(id) {
+      const { unit } = currentState();
+      if (!unit) throw new Error('a device code is only consumed at the token endpoint');
+      unit.code = { kind: KIND, id };
+    },
+    destroy: (id) => artifacts.destroy(KIND, id),
+    async revokeByGrantId() {}, // the family's row decides
+    findByUid: never,
+    findByUserCode: never,
+  };
+}
+
+/** A code that waits for its person. */
+export interface WaitingDevice {
+  readonly deviceCode: string;
+  readonly clientId: string;
+  readonly expiresAt: number;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly payload: Readonly<Record<string, unknown>>;
+}
+
+/** Letters and digits as they are stored, whatever a person typed between them. */
+export const normalizeUserCode = (typed: string): string => typed.toUpperCase().replace(/[^A-Z0-9]/g, '');
+
+export interface DeviceDecisions {
+  find(userCode: string): Promise<WaitingDevice | undefined>;
+  /** What the device asks for. */
+  requested(device: WaitingDevice): Promise<ConsentScopes>;
+  /** Lets the device in. Atomic: false when it was decided on already. */
+  allow(
+    device: WaitingDevice,
+    client: Client,
+    person: SessionRecord & { userId: string },
+    origin: Origin,
+  ): Promise<boolean>;
+  /** Refuses the device. Atomic, as `allow`. */
+  deny(device: WaitingDevice): Promise<boolean>;
+}
+
+export function createDeviceDecisions(deps: {
+  readonly artifacts: Artifacts;
+  readonly families: Families;
+  readonly consents: Consents;
+  readonly apis: ApiRegistry;
+  readonly clock: Clock;
+}): DeviceDecisions {
+  const { artifacts, families, consents, apis, clock } = deps;
+  const first = ({ deviceCode, expiresAt }: WaitingDevice): Promise<boolean> =>
+    artifacts.insertOnce('DeviceCodeDecision', deviceCode, expiresAt);
+  const requested = ({ params }: WaitingDevice): Promise<ConsentScopes> => scopesByOwner(apis, params);
+  return {
+    requested,
+    async find(userCode) {
+      const found = await artifacts.findByUserCode(KIND, userCode);
+      const payload = found?.payload;
+      if (!payload || payload['accountId'] !== undefined || payload['error'] !== undefined) return undefined;
+      return {
+        deviceCode: String(payload['jti']),
+        clientId: String(payload['clientId']),
+        expiresAt: Number(payload['exp']) * 1000,
+        params: payload['params'] as Record<string, unknown>,
+        payload,
+      };
+    },
+    async allow(device, client, person, origin) {
+      if (!(await first(device))) return false;
+      const scopes = await requested(device);
+      const oidc = scopes[OIDC_MEMBER] ?? [];
+      const apiScopes = Object.entries(scopes).filter(([member]) => member !== OIDC_MEMBER);
+      const who = { ...origin, actor: `user:${person.userId}`, userId: person.userId, clientId: client.id };
+      const names = Object.values(scopes).flat();
+      await consents.allow(person.userId, client.id, scopes, {
+        type: 'consent.granted',
+        ...who,
+        detail: { scopes: names },
+      });
+      const consent = await consents.find(person.userId, client.id);
+      const grantId = randomId(16);
+      const { loginTs, acr, amr } = person.payload as { loginTs?: number; acr?: string; amr?: string[] };
+      await families.create(
+        {
+          id: grantId,
+          userId: person.userId,
+          clientId: client.id,
+          sessionUid: undefined, // a device outlives the browser that confirmed it
+          clientGeneration: client.generation,
+          userGeneration: person.userGeneration ?? '',
+          consentGeneration: consent?.generation,
+          newConsentGeneration: randomId(),
+          grant: {
+            accountId: person.userId,
+            clientId: client.id,
+            ...(oidc.length > 0 ? { openid: { scope: oidc.join(' ') } } : {}),
+            resources: Object.fromEntries(
+              apiScopes.map(([identifier, own]) => [identifier, [...oidc, ...own].join(' ')]),
+            ),
+          },
+          endsAt: device.expiresAt,
+        },
+        {
+          kind: KIND,
+          id: device.deviceCode,
+          expiresAt: device.expiresAt,
+          payload: {
+            ...device.payload,
+            accountId: person.userId,
+            authTime: loginTs ?? toSeconds(clock.now()),
+            acr,
+            amr,
+            grantId,
+            scope: names.join(' '),
+            resource: apiScopes.map(([identifier]) => identifier)[0],
+          },
+        },
+        { type: 'grant.created', ...who, grantId, detail: { scope: names.join(' '), device: true } },
+      );
+      return true;
+    },
+    async deny(device) {
+      if (!(await first(device))) return false;
+      const payload = {
+        ...device.payload,
+        error: 'access_denied',
+        errorDescription: 'the user denied the request',
+      };
+      await artifacts.save(KIND, device.deviceCode, payload, { expiresAt: device.expiresAt });
+      return true;
+    },
+  };
+}
