@@ -1,7 +1,7 @@
 /** The `portcullis` command: `bin/portcullis.js` imports this, and it runs. Nothing else imports it. */
 import process from 'node:process';
 import { systemClock } from '../lib/clock.ts';
-import { environment } from './environment.ts';
+import { loadEnvironment } from '../config/load.ts';
 import { run } from './program.ts';
 
 let interruption: AbortController | undefined;
@@ -25,7 +25,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const { stdin, stdout, stderr } = process;
 process.exitCode = await run(process.argv.slice(2), {
-  env: environment,
+  env: loadEnvironment(),
   clock: systemClock,
   stdin,
   stdout,

@@ -21,7 +21,7 @@ export async function send(url: string, init: RequestInit = {}): Promise<Answer>
   let response: Response;
   let text: string;
   try {
-    response = await fetch(url, { ...init, redirect: 'follow', signal });
+    response = await fetch(url, { ...init, redirect: 'manual', signal });
     text = await response.text();
   } catch (error) {
     init.signal?.throwIfAborted();

@@ -1,7 +1,7 @@
 /** The only reader of the process's environment. `main` and the command line call it, once. */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { parseSettings, type Settings } from './schema.ts';
+import { parseSettings, type Env, type Settings } from './schema.ts';
 
 /**
  * The settings of this process.
@@ -12,3 +12,6 @@ export const loadSettings = (): Settings =>
     readFile: (path) => readFileSync(path, 'utf8'),
     cores: availableParallelism,
   });
+
+/** The environment itself, for the command line's own three names, which are no settings of the server. */
+export const loadEnvironment = (): Env => process.env;

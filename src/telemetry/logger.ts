@@ -77,7 +77,6 @@ export function createLogger({ environment, level = 'info', destination }: Logge
     },
   );
   // Fields bound to a child pass no formatter of the log's; children inherit this method.
-  // oxlint-disable-next-line typescript/unbound-method -- called below with its receiver
   const { child } = logger;
   logger.child = function (this: Logger, bindings, options) {
     return child.call(this, clean(bindings), options) as never;

@@ -131,3 +131,11 @@ export function createMetrics(options: { readonly version: string; readonly proc
 /** One exposition text from the snapshots of several processes: counters add up. */
 export const renderMerged = (snapshots: readonly object[]): Promise<string> =>
   AggregatorRegistry.aggregate([...snapshots]).metrics();
+
+const COUNTS: ReadonlySet<unknown> = new Set(['counter', 'histogram']);
+
+/** One snapshot of what several processes have counted, without what only a living one can tell. */
+export const mergeCounts = (snapshots: readonly object[]): Promise<object> =>
+  AggregatorRegistry.aggregate(
+    snapshots.map((snapshot) => (snapshot as { type: unknown }[]).filter(({ type }) => COUNTS.has(type))),
+  ).getMetricsAsJSON();

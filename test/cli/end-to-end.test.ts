@@ -101,7 +101,9 @@ describe('the command against a server', () => {
     };
     let visited: Promise<void> | undefined;
     const { code, stdout } = await run(['try', '--browser'], {
-      onMessage: (text) => (visited ??= visit(text)),
+      onMessage(text) {
+        visited ??= visit(text);
+      },
     });
     await visited;
     expect(code).toBe(0);
@@ -351,7 +353,7 @@ describe('on the host', () => {
     onTestFinished(() => void server.kill('SIGKILL'));
     server.stderr.resume();
     await once(server.stdout.resume(), 'data');
-    while ((await run(['health'])).code !== 0); // it prints before it listens
+    while ((await run(['health'])).code !== 0) expect(server.exitCode).toBe(null); // it prints before it listens
     expect(await run(['keys', 'list'])).toMatchObject({ code: 0, stderr: '' });
 
     const file = join(folder, 'admin.json');

@@ -115,15 +115,6 @@ const VERBS: readonly (readonly [string, string, string, unknown?])[] = [
   ['grants revoke g1 --yes', 'grants:write', 'DELETE /grants/g1'],
   ['sessions list --user u1', 'grants:read', 'GET /sessions?user=u1&limit=50'],
   ['sessions revoke s1 --yes', 'grants:write', 'DELETE /sessions/s1'],
-  ['webhooks list', 'webhooks:read', 'GET /webhooks?limit=50'],
-  [
-    'webhooks create https://siem.example/ --event a.b --event c.d',
-    'webhooks:write',
-    'POST /webhooks',
-    { url: 'https://siem.example/', events: ['a.b', 'c.d'] },
-  ],
-  ['webhooks test w1', 'webhooks:write', 'POST /webhooks/w1/test'],
-  ['webhooks delete w1 --yes', 'webhooks:write', 'DELETE /webhooks/w1'],
   ['keys list', 'keys:read', 'GET /keys?limit=50'],
   ['keys rotate', 'keys:write', 'POST /keys/rotate', {}],
   [
