@@ -1,11 +1,13 @@
 /** The composition root: everything is made here, with explicit arguments, and closed here. */
 import './provider/engine-notices.ts';
 import type Koa from 'koa';
+import { startBackground, type Background } from './background.ts';
 import { createClientAdministration, type ClientAdministration } from './clients/administration.ts';
 import { createApiAdministration } from './clients/api-administration.ts';
 import { createApiRegistry } from './clients/apis.ts';
 import { bootstrapAdmin } from './clients/bootstrap.ts';
 import type { ClientMetadata } from './clients/metadata.ts';
+import { createSecretUse } from './clients/secret-use.ts';
 import { createClientRegistry } from './clients/registry.ts';
 import { createSecretAdministration } from './clients/secret-administration.ts';
 import { developmentAdmin, developmentSecretKeys, ensureDataDir } from './config/development.ts';
@@ -14,10 +16,11 @@ import { createGrantAdministration } from './grants/administration.ts';
 import { createAdminApi } from './http/admin/admin-api.ts';
 import { createAccountPages } from './http/account.ts';
 import { createBrowserSessions } from './http/browser-session.ts';
+import { createCors } from './http/cors.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createDevicePages } from './http/device.ts';
 import { createEngine } from './http/engine.ts';
-import { createHealth } from './http/health.ts';
+import { createHealth, type Health } from './http/health.ts';
 import { createInteractions } from './http/interactions.ts';
 import { listen, type Listening } from './http/listen.ts';
 import { createManagementServer } from './http/management.ts';
@@ -25,7 +28,9 @@ import { createProviderPages, createShowPage } from './http/pages.ts';
 import { publish } from './http/published.ts';
 import { createServer } from './http/server.ts';
 import { createViews } from './http/views.ts';
-import { openKeyRing } from './keys/ring.ts';
+import { openCurrentKeys } from './keys/current.ts';
+import type { KeyRing } from './keys/ring.ts';
+import { createKeyRotation } from './keys/rotation.ts';
 import { systemClock, type Clock } from './lib/clock.ts';
 import { createAdminBearer } from './provider/admin-bearer.ts';
 import { createVisitorSignIn } from './http/visitor-sign-in.ts';
@@ -65,17 +70,18 @@ export interface App {
   readonly koa: Koa;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  readonly health: Pick<Health, 'checks'>;
   readonly domain: Domain;
   /** What the database needed at this start. */
   readonly migrations: readonly string[];
-  /** Opens the public and the management port. */
-  listen(): Promise<Listening>;
-  /** Takes no new requests, finishes those in flight, and closes the database. */
-  close(): Promise<void>;
+  /** Opens the public port, and the management port unless another process serves it. */
+  listen(options?: { readonly management: boolean }): Promise<Listening>;
+  /**
+   * Takes no new requests, finishes those in flight, and closes the database.
+   * @param grace milliseconds, see `Listening.close`
+   */
+  close(grace?: number): Promise<void>;
 }
-
-/** Milliseconds between two looks at what other nodes have changed. */
-const POLL_MS = 500;
 
 /**
  * Makes a server from settings: opens and migrates the database, unwraps the keys, builds the provider.
@@ -90,7 +96,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const secretKeys =
     settings.secretKeys.length > 0 ? settings.secretKeys : developmentSecretKeys(settings.dataDir);
 
-  const forgetting: { clients?: () => void; apis?: () => void } = {};
+  let background: Background | undefined;
   const storage = await openStorage<ClientMetadata>({
     url: settings.databaseUrl,
     secretKeys,
@@ -100,22 +106,22 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     onError: (error) => logger.error({ err: error }, 'database connection failed'),
     listeners: {
       onEvent: (event) => report(event, { logger, metrics }),
-      onBump: (what) => (what === 'keys' ? undefined : forgetting[what]?.()),
+      onBump: (what) => background?.bumped(what),
     },
   });
   const { database, dataKeys } = storage;
   const now = (): number => clock.now();
   const clients = createClientRegistry(storage.clients, { now });
   const apis = createApiRegistry(storage.apis, { defaultApi: settings.defaultApi }, { now });
-  Object.assign(forgetting, { clients: clients.forget, apis: apis.forget });
 
   const first =
     settings.bootstrapClient ??
     (development ? asBootstrap(developmentAdmin(settings.dataDir, settings.issuer)) : undefined);
   if (first) await bootstrapAdmin(storage.clients, dataKeys, first, now());
 
-  const ring = await openKeyRing(storage.signingKeys, clock);
-  const verify = createTokenVerifier(ring, settings.issuer, clock);
+  const keys = await openCurrentKeys(storage.signingKeys, clock);
+  const rotation = createKeyRotation(storage.signingKeys, keys, settings, clock);
+  const verify = createTokenVerifier(keys, settings.issuer, clock);
   const basePath = new URL(settings.issuer).pathname.replace(/\/$/, '');
   const views = createViews();
   const show = createShowPage(views, basePath);
@@ -128,26 +134,36 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     clock,
     fetchAllow: settings.fetchAllow,
   });
-  const provider = buildProvider({
-    settings,
-    clock,
-    logger,
-    metrics,
-    dataKeys,
-    ring,
-    verify,
-    storage,
-    clients,
-    apis,
-    pages: createProviderPages(show, async (id) => (await users.findById(id))?.username),
-    secretUsed: () => {},
+  const secretStore = createClientSecretStore(database, clock, storage.changes);
+  const secretUse = createSecretUse(secretStore, clock, {
+    onError: (error) => logger.warn({ err: error }, 'the use of a secret was not noted'),
   });
-  const engine = createEngine(provider, settings.jwksMaxAge);
-  const published = publish(ring.publicJwks);
+  const pages = createProviderPages(show, views.text, async (id) => (await users.findById(id))?.username);
+  const build = (ring: KeyRing) =>
+    buildProvider({
+      settings,
+      clock,
+      logger,
+      metrics,
+      dataKeys,
+      ring,
+      verify,
+      storage,
+      clients,
+      apis,
+      pages,
+      secretUsed: secretUse.used,
+    });
+  const engine = createEngine(build(keys.ring()), settings.jwksMaxAge);
+  let published = publish(keys.publicJwks);
+  keys.follow((ring) => {
+    engine.swap(build(ring));
+    published = publish(ring.publicJwks);
+  });
   let draining = false;
   const health = createHealth({
     database: async () => (await database.sql.read('health', 'SELECT 1 AS one')).length === 1,
-    keys: () => ring.algorithms.length > 0,
+    keys: () => keys.algorithms.length > 0,
     draining: () => draining,
   });
   const csrf = createCsrf(dataKeys.derived('csrf'));
@@ -172,12 +188,14 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     logger,
     metrics,
     engine,
+    cors: createCors(clients.originRegistered),
     show,
     views,
     health,
     jwks: () => published,
     interactions: createInteractions({
       provider: engine.provider,
+      clock,
       show,
       csrf,
       basePath,
@@ -187,10 +205,12 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       throttle,
       users,
       consents: storage.consents,
-      sessions: storage.sessions,
+      browserSessions,
       changes: storage.changes,
     }),
     account: createAccountPages({
+      audit: createAuditLog(database),
+      clock,
       show,
       csrf,
       basePath,
@@ -221,7 +241,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       registry: clients,
       clients: administration,
       secrets: createSecretAdministration({
-        store: createClientSecretStore(database, clock, storage.changes),
+        store: secretStore,
         clients: storage.clients,
         keys: dataKeys,
         clock,
@@ -232,45 +252,40 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       tokens: createTokenInspector({
         issuer: settings.issuer,
         clock,
-        ring,
+        ring: keys,
         dataKeys,
         storage,
         clients,
         apis,
       }),
-      keys: storage.signingKeys,
+      keys: rotation,
       audit: createAuditLog(database),
       changes: storage.changes,
     }),
   });
 
-  const poll = setInterval(() => void lookAround().catch(() => {}), POLL_MS).unref();
-  let counters = await storage.counters();
-  async function lookAround(): Promise<void> {
-    const seen = await storage.counters();
-    for (const what of ['clients', 'apis'] as const) {
-      if (seen.get(what) !== counters.get(what)) forgetting[what]?.();
-    }
-    counters = seen;
-  }
+  const forget = { clients: clients.forget, apis: apis.forget };
+  background = startBackground({ settings, clock, logger, metrics, storage, keys, rotation, forget });
 
   let listening: Listening | undefined;
   return {
     koa,
     metrics,
     logger,
+    health,
     domain: { accounts, clients: administration, storage },
     migrations: storage.migrations,
-    async listen() {
+    async listen({ management: wanted } = { management: true }) {
       const handle = koa.callback();
-      const management = createManagementServer({ metrics, health, version: VERSION });
+      const management = wanted ? createManagementServer({ metrics, health, version: VERSION }) : undefined;
       listening = await listen(settings, (req, res) => void handle(req, res), management);
       return listening;
     },
-    async close() {
+    async close(grace) {
       draining = true;
-      clearInterval(poll);
-      await listening?.close();
+      await listening?.close(grace);
+      await background?.stop();
+      await secretUse.close();
       await database.close();
     },
   };

@@ -1,8 +1,9 @@
 /** Runs a server until it is told to stop: what `npm start` and `portcullis start` do. */
-import { createApp } from './app.ts';
+import cluster from 'node:cluster';
 import { adminFile } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { StartError } from './lib/errors.ts';
+import { runWorker, startWorkers, type Serving, type ServingAlone } from './workers.ts';
 
 /** Says in a few lines where the server is and what to try next. */
 function welcome(settings: Settings, url: string, managementPort: number): void {
@@ -22,38 +23,64 @@ function welcome(settings: Settings, url: string, managementPort: number): void 
   console.log(lines.join('\n'));
 }
 
+/** Milliseconds in which a server that is told to stop still takes requests, see `Listening.close`. */
+const GRACE = 2_000;
+
+/** Says which setting to change when a port cannot be had. */
+function explained(settings: Settings, error: unknown): unknown {
+  const { code, port } = error as { code?: string; port?: number };
+  const name = port === settings.port ? 'PORT' : 'PORTCULLIS_MANAGEMENT_PORT';
+  if (code === 'EADDRINUSE') return new StartError(`port ${port} is in use: set ${name}`);
+  if (code === 'EACCES') return new StartError(`port ${port} may not be used by this user: set ${name}`);
+  return error;
+}
+
+/** Serves in this process. */
+async function serve(settings: Settings, options: { readonly management: boolean }): Promise<ServingAlone> {
+  const { createApp } = await import('./app.ts'); // not in a primary: it would only cost memory
+  const app = await createApp(settings);
+  try {
+    const { port, managementPort } = await app.listen(options);
+    return { ...app, port, managementPort, stop: app.close };
+  } catch (error) {
+    await app.close();
+    throw explained(settings, error);
+  }
+}
+
 /**
- * Listens, and ends gracefully on SIGTERM and SIGINT; a second signal ends at once.
+ * Listens, and ends gracefully on SIGTERM and SIGINT; a second signal ends at once. With several workers SIGHUP
+ * replaces them one by one.
  * @throws StartError in one line
  */
 export async function startServer(settings: Settings): Promise<void> {
-  const app = await createApp(settings);
-  const { port, managementPort } = await app.listen().catch(async (error: unknown) => {
-    await app.close();
-    const { code, port: taken } = error as { code?: string; port?: number };
-    const name = taken === settings.port ? 'PORT' : 'PORTCULLIS_MANAGEMENT_PORT';
-    if (code === 'EADDRINUSE') throw new StartError(`port ${taken} is in use: set ${name}`);
-    if (code === 'EACCES') throw new StartError(`port ${taken} may not be used by this user: set ${name}`);
-    throw error;
-  });
+  if (cluster.isWorker) return runWorker(() => serve(settings, { management: false }));
+  const serving: Serving =
+    settings.workers > 1
+      ? await startWorkers(settings, () => performance.now()).catch((error: unknown) => {
+          throw explained(settings, error);
+        })
+      : await serve(settings, { management: true });
+  const { logger, port, managementPort = settings.managementPort } = serving;
   const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
   if (settings.environment === 'development')
     welcome(settings, settings.issuer.startsWith('http:') ? settings.issuer : url, managementPort);
-  else app.logger.info({ event: 'server.started', issuer: settings.issuer }, `listening on ${url}`);
+  else logger.info({ event: 'server.started', issuer: settings.issuer }, `listening on ${url}`);
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping) process.exit(1);
     stopping = true;
-    app.logger.info({ event: 'server.stopping' }, `stopping on ${signal}`);
-    app.close().then(
+    logger.info({ event: 'server.stopping' }, `stopping on ${signal}`);
+    serving.stop(signal === 'SIGINT' ? 0 : GRACE).then(
       () => process.exit(0),
       (error: unknown) => {
-        app.logger.error({ err: error }, 'did not stop cleanly');
+        logger.error({ err: error }, 'did not stop cleanly');
         process.exit(1);
       },
     );
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  if (serving.roll) process.on('SIGHUP', () => void serving.roll?.());
 }

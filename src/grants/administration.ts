@@ -11,6 +11,7 @@ import type {
 import { originOf, type Origin } from '../storage/origin.ts';
 import type { Page, PageRequest } from '../storage/pages.ts';
 import type { Sessions } from '../storage/sessions.ts';
+import type { AuditEvent } from '../telemetry/events.ts';
 
 export interface GrantAdministration {
   /** Living grants. */
@@ -28,6 +29,8 @@ export interface GrantAdministration {
    * @throws PortcullisError `not_found` (404) when it is somebody else's
    */
   endSession(uid: string, by: Origin, ownerId?: string): Promise<void>;
+  /** Ends every session of a user but one. Idempotent. */
+  endOtherSessions(userId: string, keepUid: string, by: Origin): Promise<void>;
   /** The apps that a user has allowed anything, most recently used first. */
   connectedApps(userId: string): Promise<ConnectedApp[]>;
   /** The user takes an app's access back: the consent is forgotten, every grant of both dies. Idempotent. */
@@ -36,9 +39,15 @@ export interface GrantAdministration {
 
 export function createGrantAdministration(
   lists: GrantLists,
-  sessions: Pick<Sessions, 'end'>,
+  sessions: Pick<Sessions, 'end' | 'endOthers'>,
   consents: Pick<Consents, 'find' | 'revoke'>,
 ): GrantAdministration {
+  const ended = (uid: string, userId: string, by: Origin): AuditEvent => ({
+    type: 'session.revoked',
+    ...originOf(by),
+    userId,
+    detail: { session_id: uid },
+  });
   return {
     grants: (filter, page) => lists.grants(filter, page),
     async endGrant(id, by) {
@@ -57,13 +66,10 @@ export function createGrantAdministration(
       if (ownerId !== undefined && session.userId !== ownerId) {
         throw new PortcullisError('not_found', 404, 'There is no such session.');
       }
-      await sessions.end(uid, {
-        type: 'session.revoked',
-        ...originOf(by),
-        userId: session.userId,
-        detail: { session_id: uid },
-      });
+      await sessions.end(uid, ended(uid, session.userId, by));
     },
+    endOtherSessions: (userId, keepUid, by) =>
+      sessions.endOthers(userId, keepUid, (uid) => ended(uid, userId, by)),
     connectedApps: (userId) => lists.connectedApps(userId),
     async disconnect(userId, clientId, by) {
       if (!(await consents.find(userId, clientId))) return;

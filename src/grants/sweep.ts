@@ -21,6 +21,7 @@ export async function sweep(
     deniedTokens: 0,
     sessions: 0,
     throttles: 0,
+    outbox: 0,
   };
   for (let batches = 0; batches < MAX_BATCHES && (batches === 0 || goOn()); batches++) {
     const counts = await batch();
@@ -31,6 +32,7 @@ export async function sweep(
       deniedTokens: total.deniedTokens + counts.deniedTokens,
       sessions: total.sessions + counts.sessions,
       throttles: total.throttles + counts.throttles,
+      outbox: total.outbox + counts.outbox,
     };
     const { families, looked, ...others } = counts;
     if ([families + looked, ...Object.values(others)].every((count) => count < SWEEP_BATCH)) break;

@@ -1,26 +1,19 @@
-/** A user's own change of password: what was typed is judged field by field, and guesses are throttled. */
+/** `/account/password`: what was typed is judged field by field, and guesses are throttled. */
 import { PortcullisError } from '../lib/errors.ts';
 import type { UserRecord } from '../storage/user-record.ts';
 import type { Accounts } from '../users/accounts.ts';
-import { checkPassword } from '../users/password-policy.ts';
+import { checkPassword, MIN_PASSWORD_CHARACTERS } from '../users/password-policy.ts';
 import type { Throttle } from '../users/throttle.ts';
-import type { SignedIn } from './browser-session.ts';
+import { common, visitorOf, type AccountSection, type Visit } from './account-section.ts';
+import type { ShowPage } from './pages.ts';
 import { single, type Form } from './request-body.ts';
 import type { AccountPasswordPage } from './views.ts';
 
 /** What is wrong with a submitted form. */
-export interface PasswordFaults {
+interface PasswordFaults {
   readonly errors: NonNullable<AccountPasswordPage['errors']>;
   readonly status: number;
   readonly retryAfterSeconds?: number;
-}
-
-interface Attempt {
-  readonly user: UserRecord;
-  readonly session: SignedIn;
-  /** `current_password`, `new_password`, `repeat_password`. */
-  readonly form: Form;
-  readonly origin: { readonly ip: string; readonly requestId: string };
 }
 
 function faultsOf(user: UserRecord, form: Form): PasswordFaults['errors'] {
@@ -44,16 +37,28 @@ function nextFault({ username, email }: UserRecord, next: string): NextFault | u
   return words[fault] ?? 'common';
 }
 
-/** @returns undefined when the password was changed: every other session and every token of the user has ended */
-export async function changePassword(
-  { accounts, throttle }: { readonly accounts: Accounts; readonly throttle: Throttle },
-  { user, session, form, origin }: Attempt,
+export interface PasswordDependencies {
+  readonly show: ShowPage;
+  readonly accounts: Accounts;
+  readonly throttle: Throttle;
+}
+
+/**
+ * @param form `current_password`, `new_password`, `repeat_password`
+ * @returns undefined when the password was changed: every other session and every token of the user has ended
+ */
+async function changePassword(
+  { accounts, throttle }: PasswordDependencies,
+  visit: Visit,
+  form: Form,
 ): Promise<PasswordFaults | undefined> {
+  const { user, session } = visit;
+  const by = visitorOf(visit);
   const errors = faultsOf(user, form);
   const [current, next] = [single(form, 'current_password'), single(form, 'new_password')];
   if (current === undefined || next === undefined || errors.next || errors.repeat)
     return { errors, status: 422 };
-  const budgets = throttle.forLogin({ username: user.username, ip: origin.ip, device: session.uid });
+  const budgets = throttle.forLogin({ username: user.username, ip: by.ip, device: session.uid });
   const throttled = ({ retryAfter }: { retryAfter: number }): PasswordFaults => ({
     errors: { current: 'throttled' },
     status: 429,
@@ -62,7 +67,7 @@ export async function changePassword(
   const blocked = await throttle.check(budgets);
   if (blocked) return throttled(blocked);
   const generation = await accounts
-    .changePassword(user.id, { current, next }, session.uid, { ...origin, actor: `user:${user.id}` })
+    .changePassword(user.id, { current, next }, session.uid, by)
     .catch((error: unknown) => {
       // Changed by somebody else in the same moment: the password that was checked is not the current one any more.
       if (error instanceof PortcullisError && error.code === 'user_changed') return undefined;
@@ -74,4 +79,35 @@ export async function changePassword(
   }
   const used = await throttle.fail(budgets);
   return used ? throttled(used) : { errors: { current: 'wrong' }, status: 422 };
+}
+
+/** @param changed shows what comes after the change */
+export function createPasswordSection(
+  deps: PasswordDependencies,
+  changed: AccountSection['show'],
+): AccountSection {
+  const page = (visit: Visit, { status, ...faults }: Partial<PasswordFaults> = {}): void =>
+    deps.show(
+      visit.ctx,
+      {
+        ...common(visit),
+        section: 'password',
+        account: { username: visit.user.username, name: visit.user.name },
+        minLength: MIN_PASSWORD_CHARACTERS,
+        ...faults,
+      },
+      status,
+    );
+  return {
+    async show(visit) {
+      page(visit);
+    },
+    async submit(visit, form) {
+      const faults = await changePassword(deps, visit, form);
+      if (!faults) return changed(visit, [{ kind: 'password-changed' }]);
+      const { retryAfterSeconds } = faults;
+      if (retryAfterSeconds !== undefined) visit.ctx.set('retry-after', String(retryAfterSeconds));
+      return page(visit, faults);
+    },
+  };
 }

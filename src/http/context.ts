@@ -45,6 +45,9 @@ export function createContextMiddleware(settings: Pick<Settings, 'issuer' | 'tru
     for (const name of Object.keys(headers)) {
       if (name.startsWith('x-forwarded-') || name === 'forwarded') delete headers[name];
     }
+    // RFC 9112, 3.2.2: a target in absolute form names a host as well.
+    const target = ctx.req.url?.startsWith('/') ? undefined : URL.parse(ctx.req.url ?? '');
+    if (target) ctx.req.url = ctx.originalUrl = ctx.request.originalUrl = target.pathname + target.search;
     headers.host = host;
     headers['x-forwarded-host'] = host;
     headers['x-forwarded-proto'] = protocol.slice(0, -1);

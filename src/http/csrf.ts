@@ -20,7 +20,7 @@ export function createCsrf(key: Buffer): Csrf {
       const sent = Buffer.from(single(form, 'csrf') ?? '');
       if (!equalBytes(sent, Buffer.from(token(subject)))) {
         throw new PortcullisError(
-          'invalid_request',
+          'invalid_csrf',
           403,
           'The form has expired: go back, reload the page and try again.',
           {

@@ -1,24 +1,27 @@
 /** Sign-in and consent: the pages between an authorization request and its answer. */
 import type { Context } from 'koa';
+import { toSeconds, type Clock } from '../lib/clock.ts';
 import { PortcullisError } from '../lib/errors.ts';
 import type { ApiRegistry } from '../clients/apis.ts';
-import type { ClientRegistry } from '../clients/registry.ts';
+import type { Client, ClientRegistry } from '../clients/registry.ts';
 import type { Changes } from '../storage/changes.ts';
 import type { Consents } from '../storage/consents.ts';
-import type { Sessions } from '../storage/sessions.ts';
 import type { Accounts } from '../users/accounts.ts';
 import type { Throttle } from '../users/throttle.ts';
 import type { UserRecord } from '../storage/user-record.ts';
+import type { BrowserSessions, SignedIn } from './browser-session.ts';
 import { consentPage, requestedInInteraction, type InteractionDetails } from './consent-page.ts';
 import { originOf } from './context.ts';
 import type { Csrf } from './csrf.ts';
 import { signIn } from './sign-in.ts';
 import type { EngineProvider } from '../provider/build.ts';
-import type { ShowPage } from './pages.ts';
+import { errorPage, type ShowPage } from './pages.ts';
 import { single, type Form } from './request-body.ts';
+import type { LoginPage } from './views.ts';
 
 export interface InteractionDependencies {
   readonly provider: () => EngineProvider;
+  readonly clock: Clock;
   readonly show: ShowPage;
   readonly csrf: Csrf;
   readonly basePath: string;
@@ -28,19 +31,14 @@ export interface InteractionDependencies {
   readonly throttle: Throttle;
   readonly users: { findById(id: string): Promise<UserRecord | undefined> };
   readonly consents: Consents;
-  readonly sessions: Sessions;
+  readonly browserSessions: BrowserSessions;
   readonly changes: Changes;
 }
 
 const expired = (reason: string): PortcullisError =>
-  new PortcullisError(
-    'interaction_expired',
-    400,
-    'This sign-in has expired or was opened in another browser.',
-    {
-      reason,
-    },
-  );
+  new PortcullisError('expired', 400, 'This sign-in has expired or was opened in another browser.', {
+    reason,
+  });
 
 /** Answers the routes below `/interaction/:uid`. */
 export interface Interactions {
@@ -48,11 +46,20 @@ export interface Interactions {
   submit(ctx: Context, uid: string, step: string, form: Form): Promise<void>;
 }
 
+type Step = (ctx: Context, details: InteractionDetails, form: Form) => Promise<void>;
+
+/** Where a client's own pages are, to begin again from. */
+function homeOf(client: Client, params: Readonly<Record<string, unknown>>): string | undefined {
+  const { initiate_login_uri, client_uri } = client.metadata;
+  const redirect = URL.parse(String(params['redirect_uri']));
+  return initiate_login_uri ?? client_uri ?? (redirect?.protocol === 'https:' ? redirect.origin : undefined);
+}
+
 export function createInteractions(deps: InteractionDependencies): Interactions {
-  const { provider, show, csrf, basePath } = deps;
+  const { provider, show, csrf, basePath, browserSessions } = deps;
   const subject = (uid: string): string => `interaction:${uid}`;
 
-  /** The interaction that this browser has begun; any other is refused. */
+  /** @throws PortcullisError for any interaction that this browser has not begun */
   const detailsOf = async (ctx: Context, uid: string): Promise<InteractionDetails> => {
     let details: InteractionDetails;
     try {
@@ -66,132 +73,174 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
     return details;
   };
 
-  const clientOf = async (details: InteractionDetails) => {
+  /** Shows that an interaction cannot go on here, with the way back to its client where one is known. */
+  const showExpired = async (ctx: Context, uid: string, error: PortcullisError): Promise<void> => {
+    const interaction = (await provider().Interaction.find(uid)) as
+      Pick<InteractionDetails, 'params'> | undefined;
+    const client = interaction && (await deps.clients.get(String(interaction.params['client_id'])));
+    const way =
+      client?.enabled === true
+        ? {
+            client: { name: client.metadata.client_name ?? client.id },
+            back: homeOf(client, interaction?.params ?? {}),
+          }
+        : { back: `${basePath}/account` };
+    show(ctx, { ...errorPage(error), ...way }, error.status);
+  };
+
+  const clientOf = async (details: InteractionDetails): Promise<Client> => {
     const client = await deps.clients.get(String(details.params['client_id']));
     if (!client?.enabled)
       throw new PortcullisError('invalid_client', 400, 'The app that you came from is not known here.');
     return client;
   };
 
-  const finish = async (ctx: Context, result: Record<string, unknown>): Promise<void> => {
-    const returnTo = await provider().interactionResult(ctx.req, ctx.res, result, {
-      mergeWithLastSubmission: true,
-    });
-    ctx.status = 303; // RFC 9700, 4.12: never 307 after a form with credentials
-    ctx.redirect(returnTo);
-    ctx.status = 303;
+  /** Who is signed in, when it is still the one for whom the interaction was begun. */
+  const signedInFor = async (
+    ctx: Context,
+    { session }: InteractionDetails,
+  ): Promise<SignedIn | undefined> => {
+    const current = await browserSessions.current(ctx);
+    return current && current.uid === session?.uid && current.userId === session.accountId
+      ? current
+      : undefined;
   };
 
-  const loginPage = async (ctx: Context, details: InteractionDetails): Promise<void> => {
-    const client = await clientOf(details);
-    const hint = details.params['login_hint'];
-    show(ctx, {
-      page: 'login',
-      action: `${basePath}/interaction/${details.uid}/login`,
-      csrf: csrf.token(subject(details.uid)),
-      client: { name: client.metadata.client_name ?? client.id },
-      username: typeof hint === 'string' ? hint : undefined,
-    });
-  };
-
-  const steps: Record<string, (ctx: Context, details: InteractionDetails, form: Form) => Promise<void>> = {
-    async login(ctx, details, form) {
-      const client = await clientOf(details);
-      const outcome = await signIn(deps, form, originOf(ctx), client.id);
-      if (outcome.page) {
-        const { error, status, retryAfterSeconds } = outcome.page;
-        if (retryAfterSeconds !== undefined) ctx.set('retry-after', String(retryAfterSeconds));
-        show(
-          ctx,
-          {
-            page: 'login',
-            action: `${basePath}/interaction/${details.uid}/login`,
-            csrf: csrf.token(subject(details.uid)),
-            client: { name: client.metadata.client_name ?? client.id },
-            username: single(form, 'username'),
-            error,
-            retryAfterSeconds,
-          },
-          status,
-        );
-        return;
-      }
-      const before = details.session;
-      if (before?.accountId !== undefined && before.accountId !== outcome.login.accountId) {
-        await endSession(ctx, details);
-      }
-      await finish(ctx, { login: outcome.login });
-    },
-
-    async consent(ctx, details, form) {
-      const userId = details.session?.accountId;
-      if (userId === undefined || details.prompt.name !== 'consent')
-        throw expired('there is nothing to consent to');
-      const client = await clientOf(details);
-      const who = { ...originOf(ctx), actor: `user:${userId}`, userId, clientId: client.id };
-      const decision = single(form, 'decision');
-      if (decision === 'allow') {
-        const scopes = await requestedInInteraction(deps.apis, details);
-        const names = Object.values(scopes).flat();
-        await deps.consents.allow(userId, client.id, scopes, {
-          type: 'consent.granted',
-          ...who,
-          detail: { scopes: names },
-        });
-        await finish(ctx, { consent: {} });
-      } else if (decision === 'deny') {
-        await deps.changes.record({ type: 'consent.denied', ...who, detail: {} });
-        await finish(ctx, { error: 'access_denied', error_description: 'the user denied the request' });
-      } else {
-        throw new PortcullisError('invalid_request', 400, 'Choose to allow or to deny the request.');
-      }
-    },
-
-    /** "Not you?": ends the browser's session and asks for a sign-in. */
-    async switch(ctx, details) {
-      if (details.session?.accountId !== undefined) await endSession(ctx, details);
-      ctx.redirect(`${basePath}/interaction/${details.uid}`);
-      ctx.status = 303;
-    },
-  };
-
-  /** Trap (`actions/authorization/resume.js`): the engine would log the old account out by a form that needs JavaScript. */
-  const endSession = async (ctx: Context, details: InteractionDetails): Promise<void> => {
-    const { session } = details;
-    if (session?.uid !== undefined && session.accountId !== undefined) {
-      await deps.sessions.end(session.uid, {
-        type: 'logout.completed',
-        ...originOf(ctx),
-        actor: `user:${session.accountId}`,
-        userId: session.accountId,
-        detail: { reason: 'another account signed in' },
-      });
-    }
+  /** Lets an interaction go on in whatever session comes next. */
+  const detach = async (details: InteractionDetails): Promise<void> => {
+    if (details.session === undefined) return;
     delete (details as { session?: unknown }).session;
     await details.persist();
   };
 
-  return {
-    async show(ctx, uid) {
-      const details = await detailsOf(ctx, uid);
-      const userId = details.session?.accountId;
-      if (details.prompt.name !== 'consent' || userId === undefined) return loginPage(ctx, details);
-      const [client, user] = await Promise.all([clientOf(details), deps.users.findById(userId)]);
-      if (!user) return loginPage(ctx, details);
-      const consent = await deps.consents.find(userId, client.id);
-      show(ctx, {
-        ...(await consentPage(deps.apis, details, client, user, consent?.scopes ?? {})),
-        action: `${basePath}/interaction/${uid}/consent`,
-        switchAction: `${basePath}/interaction/${uid}/switch`,
-        csrf: csrf.token(subject(uid)),
+  const finish = async (ctx: Context, result: Record<string, unknown>): Promise<void> => {
+    const returnTo = await provider().interactionResult(ctx.req, ctx.res, result, {
+      mergeWithLastSubmission: true,
+    });
+    ctx.redirect(returnTo);
+    ctx.status = 303; // RFC 9700, 4.12: never 307 after a form with credentials
+  };
+
+  const loginPage = async (
+    ctx: Context,
+    details: InteractionDetails,
+    again: Partial<LoginPage> = {},
+    status?: number,
+  ): Promise<void> => {
+    const client = await clientOf(details);
+    const hint = details.params['login_hint'];
+    show(
+      ctx,
+      {
+        page: 'login',
+        action: `${basePath}/interaction/${details.uid}/login`,
+        csrf: csrf.token(subject(details.uid)),
+        client: { name: client.metadata.client_name ?? client.id },
+        username: typeof hint === 'string' ? hint : undefined,
+        ...again,
+      },
+      status,
+    );
+  };
+
+  const login: Step = async (ctx, details, form) => {
+    const client = await clientOf(details);
+    const outcome = await signIn(deps, form, originOf(ctx), client.id);
+    if (outcome.page) {
+      const { error, status, retryAfterSeconds } = outcome.page;
+      if (retryAfterSeconds !== undefined) ctx.set('retry-after', String(retryAfterSeconds));
+      const again = { username: single(form, 'username'), error, retryAfterSeconds };
+      return loginPage(ctx, details, again, status);
+    }
+    // Trap (`actions/authorization/resume.js`): the engine logs another account out by a form that needs JavaScript,
+    // and refuses an interaction whose session is not the browser's any more.
+    const current = await browserSessions.current(ctx);
+    const same = current?.userId === outcome.login.accountId;
+    if (current && !same) await browserSessions.end(ctx, current);
+    if (!same || current.uid !== details.session?.uid) await detach(details);
+    // Trap (`resume.js`): without `ts` the sign-in would be as old as the last page that was answered.
+    const ts = toSeconds(deps.clock.now());
+    return finish(ctx, { login: { ...outcome.login, ts }, select_account: {} });
+  };
+
+  const consent: Step = async (ctx, details, form) => {
+    const session = await signedInFor(ctx, details);
+    if (!session || details.prompt.name !== 'consent') throw expired('there is nothing to consent to');
+    const { userId } = session;
+    const client = await clientOf(details);
+    const who = { ...originOf(ctx), actor: `user:${userId}`, userId, clientId: client.id };
+    const decision = single(form, 'decision');
+    if (decision === 'allow') {
+      const scopes = await requestedInInteraction(deps.apis, details);
+      const names = Object.values(scopes).flat();
+      await deps.consents.allow(userId, client.id, scopes, {
+        type: 'consent.granted',
+        ...who,
+        detail: { scopes: names },
       });
-    },
-    async submit(ctx, uid, step, form) {
-      const details = await detailsOf(ctx, uid);
-      csrf.check(form, subject(uid));
-      const run = Object.hasOwn(steps, step) ? steps[step] : undefined;
-      if (!run) throw new PortcullisError('not_found', 404, 'There is no such page.');
-      await run(ctx, details, form);
-    },
+      await finish(ctx, { consent: {} });
+    } else if (decision === 'deny') {
+      await deps.changes.record({ type: 'consent.denied', ...who, detail: {} });
+      await finish(ctx, { error: 'access_denied', error_description: 'the user denied the request' });
+    } else {
+      throw new PortcullisError('invalid_request', 400, 'Choose to allow or to deny the request.');
+    }
+  };
+
+  /** "Not you?": ends the browser's session and asks for a sign-in. */
+  const switchAccount: Step = async (ctx, details) => {
+    const current = await browserSessions.current(ctx);
+    if (current) await browserSessions.end(ctx, current);
+    await detach(details);
+    ctx.redirect(`${basePath}/interaction/${details.uid}`);
+    ctx.status = 303;
+  };
+
+  const steps = new Map<string, Step>([
+    ['login', login],
+    ['consent', consent],
+    ['switch', switchAccount],
+  ]);
+
+  /** Runs `work` on the interaction; one that cannot go on here gets its page. */
+  const withDetails = async (
+    ctx: Context,
+    uid: string,
+    work: (details: InteractionDetails) => Promise<void>,
+  ): Promise<void> => {
+    try {
+      await work(await detailsOf(ctx, uid));
+    } catch (error) {
+      if (!(error instanceof PortcullisError) || error.code !== 'expired') throw error;
+      await showExpired(ctx, uid, error);
+    }
+  };
+
+  return {
+    show: (ctx, uid) =>
+      withDetails(ctx, uid, async (details) => {
+        if (details.prompt.name !== 'consent') return loginPage(ctx, details);
+        const session = await signedInFor(ctx, details);
+        const user = session && (await deps.users.findById(session.userId));
+        if (!user) {
+          await detach(details);
+          return loginPage(ctx, details);
+        }
+        const client = await clientOf(details);
+        const allowed = await deps.consents.find(user.id, client.id);
+        show(ctx, {
+          ...(await consentPage(deps.apis, details, client, user, allowed?.scopes ?? {})),
+          action: `${basePath}/interaction/${uid}/consent`,
+          switchAction: `${basePath}/interaction/${uid}/switch`,
+          csrf: csrf.token(subject(uid)),
+        });
+      }),
+    submit: (ctx, uid, step, form) =>
+      withDetails(ctx, uid, async (details) => {
+        csrf.check(form, subject(uid));
+        const run = steps.get(step);
+        if (!run) throw new PortcullisError('not_found', 404, 'There is no such page.');
+        await run(ctx, details, form);
+      }),
   };
 }

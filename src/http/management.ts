@@ -4,8 +4,8 @@ import { METRICS_CONTENT_TYPE, type Metrics } from '../telemetry/metrics.ts';
 import type { Health } from './health.ts';
 
 export interface ManagementDependencies {
-  readonly metrics: Metrics;
-  readonly health: Health;
+  readonly metrics: Pick<Metrics, 'render'>;
+  readonly health: Pick<Health, 'checks'>;
   readonly version: string;
 }
 

@@ -4,17 +4,22 @@ import type { ProviderPages } from '../provider/pages.ts';
 import type { PortcullisError } from '../lib/errors.ts';
 import { factsOf } from './context.ts';
 import { pickLocale } from './locales.ts';
-import type { Page, Views } from './views.ts';
+import type { ErrorPage, Page, Views } from './views.ts';
 
 /** Shows a page. */
 export type ShowPage = (ctx: Context, page: Page, status?: number) => void;
 
+/** The language that the request asks for, else the browser's. */
+function localeOf(ctx: Context): string {
+  const asked = ctx.query['ui_locales'];
+  const stored = (ctx.state as { uiLocales?: string }).uiLocales;
+  return pickLocale(typeof asked === 'string' ? asked : stored, ctx.get('accept-language'));
+}
+
 /** @param basePath the issuer's path, '' or '/x' */
 export function createShowPage(views: Views, basePath: string): ShowPage {
   return (ctx, page, status = 200) => {
-    const asked = ctx.query['ui_locales'];
-    const stored = (ctx.state as { uiLocales?: string }).uiLocales;
-    const locale = pickLocale(typeof asked === 'string' ? asked : stored, ctx.get('accept-language'));
+    const locale = localeOf(ctx);
     ctx.status = status;
     ctx.type = 'html';
     ctx.set('cache-control', 'no-store');
@@ -25,7 +30,7 @@ export function createShowPage(views: Views, basePath: string): ShowPage {
 }
 
 /** The page for an error. */
-export const errorPage = ({ code, message, status }: PortcullisError): Page => ({
+export const errorPage = ({ code, message, status }: PortcullisError): ErrorPage => ({
   page: 'error',
   code,
   message,
@@ -35,6 +40,7 @@ export const errorPage = ({ code, message, status }: PortcullisError): Page => (
 /** The engine's pages. */
 export function createProviderPages(
   show: ShowPage,
+  text: Views['text'],
   usernameOf: (userId: string) => Promise<string | undefined>,
 ): ProviderPages {
   return {
@@ -52,8 +58,12 @@ export function createProviderPages(
         account: username === undefined ? undefined : { username },
       });
     },
-    signedOut(ctx, { clientName }) {
-      show(ctx, {
+    signedOut(ctx, { clientName, stayed }) {
+      if (stayed) {
+        const [title, said] = ['stayed.title', 'stayed.text'].map((key) => text(localeOf(ctx), key));
+        return show(ctx, { page: 'message', title: title ?? '', text: said ?? '' });
+      }
+      return show(ctx, {
         page: 'signed-out',
         client: clientName === undefined ? undefined : { name: clientName },
       });

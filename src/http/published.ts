@@ -1,6 +1,7 @@
 /** What anybody may fetch and cache: the JWKS and both discovery documents, with ETag and Cache-Control. */
 import { createHash } from 'node:crypto';
 import type { Context } from 'koa';
+import { PREFLIGHT_HEADERS } from './cors.ts';
 
 /** A document ready to be sent. */
 export interface Published {
@@ -41,7 +42,7 @@ export function preflightAny(ctx: Context): void {
   allowAnyOrigin(ctx);
   ctx.set({
     'access-control-allow-methods': 'GET, HEAD',
-    'access-control-allow-headers': 'authorization, content-type, dpop',
+    'access-control-allow-headers': PREFLIGHT_HEADERS,
     'access-control-max-age': '3600',
   });
   ctx.status = 204;

@@ -1,6 +1,5 @@
 /** Reads request bodies, bounded and strict, before anything else looks at them. */
 import type { IncomingMessage } from 'node:http';
-import { parse } from 'node:querystring';
 import { PortcullisError } from '../lib/errors.ts';
 
 /** Bytes. */
@@ -48,13 +47,16 @@ function decodeText(bytes: Buffer): string {
   }
 }
 
-/** Percent-decoding that refuses what is not UTF-8, where `node:querystring` would guess. */
-function unescape(text: string): string {
+/** One name or value; what is not UTF-8 is refused, where `node:querystring` would guess. */
+function decodePart(text: string): string {
+  let decoded: string;
   try {
-    return decodeURIComponent(text);
+    decoded = decodeURIComponent(text.replaceAll('+', ' '));
   } catch {
     throw malformed('The request body is not properly encoded.');
   }
+  if (decoded.includes('\0')) throw malformed('The request body holds a NUL character.');
+  return decoded;
 }
 
 /**
@@ -69,11 +71,16 @@ export async function readForm(req: IncomingMessage): Promise<Form> {
     throw malformed('The request body must be application/x-www-form-urlencoded.');
   }
   if (charset !== undefined && charset !== 'utf-8') throw malformed('The request body must be UTF-8.');
-  const text = decodeText(bytes);
-  if (text.split('&').length > PARAMETER_LIMIT) throw malformed('The request has too many parameters.');
-  const form = parse(text, '&', '=', { maxKeys: 0, decodeURIComponent: unescape });
-  for (const value of Object.values(form).flat()) {
-    if (value?.includes('\0')) throw malformed('The request body holds a NUL character.');
+  const parts = decodeText(bytes).split('&');
+  if (parts.length > PARAMETER_LIMIT) throw malformed('The request has too many parameters.');
+  const form = Object.create(null) as Form;
+  for (const part of parts) {
+    if (part === '') continue;
+    const at = part.indexOf('=');
+    const name = decodePart(at < 0 ? part : part.slice(0, at));
+    const value = at < 0 ? '' : decodePart(part.slice(at + 1));
+    const before = form[name];
+    form[name] = before === undefined ? value : [before, value].flat();
   }
   return form;
 }

@@ -8,19 +8,22 @@ interface Route {
   readonly body?: 'form';
   /** Served by the engine. */
   readonly engine?: true;
+  /** For programs: errors are OAuth's JSON; with OPTIONS among its methods, CORS for registered origins. */
+  readonly api?: true;
 }
 
 const GET = ['GET', 'HEAD'] as const;
-const CORS_POST = ['POST', 'OPTIONS'] as const;
+/** What clients post forms to. */
+const ENDPOINT = { methods: ['POST', 'OPTIONS'], body: 'form', engine: true, api: true } as const;
 const OPEN = ['GET', 'HEAD', 'OPTIONS'] as const;
 
 const exact: Readonly<Record<string, Omit<Route, 'pattern'>>> = {
   '/authorize': { methods: ['GET', 'POST'], body: 'form', engine: true },
-  '/token': { methods: CORS_POST, body: 'form', engine: true },
-  '/revoke': { methods: CORS_POST, body: 'form', engine: true },
-  '/introspect': { methods: ['POST'], body: 'form', engine: true },
-  '/par': { methods: CORS_POST, body: 'form', engine: true },
-  '/userinfo': { methods: ['GET', 'POST', 'OPTIONS'], body: 'form', engine: true },
+  '/token': ENDPOINT,
+  '/revoke': ENDPOINT,
+  '/introspect': { ...ENDPOINT, methods: ['POST'] },
+  '/par': ENDPOINT,
+  '/userinfo': { ...ENDPOINT, methods: ['GET', 'POST', 'OPTIONS'] },
   '/logout': { methods: ['GET', 'POST'], body: 'form', engine: true },
   '/logout/confirm': { methods: ['POST'], body: 'form', engine: true },
   '/logout/success': { methods: ['GET'], engine: true },
@@ -30,7 +33,7 @@ const exact: Readonly<Record<string, Omit<Route, 'pattern'>>> = {
   '/register': { methods: ['POST'] },
   '/account': { methods: GET },
   '/.well-known/change-password': { methods: GET },
-  '/device_authorization': { methods: CORS_POST, body: 'form', engine: true },
+  '/device_authorization': ENDPOINT,
   '/device': { methods: ['GET', 'HEAD', 'POST'], body: 'form' },
   '/device/switch': { methods: ['POST'], body: 'form' },
   '/health/live': { methods: GET },
@@ -47,7 +50,7 @@ const patterns: readonly (Route & { readonly match: RegExp })[] = [
     body: 'form',
   },
   {
-    match: /^\/account\/(?:apps|password|login)$/,
+    match: /^\/account\/(?:apps|sessions|activity|password|login)$/,
     pattern: '/account/:section',
     methods: ['GET', 'HEAD', 'POST'],
     body: 'form',

@@ -3,7 +3,8 @@ import type { Context, Middleware, Next } from 'koa';
 
 /**
  * `form-action` is left out: Chromium applies it to the whole redirect chain, and a sign-in ends at the client.
- * `script-src` stays a directive of its own: the engine adds its form_post page's hash to it.
+ * `script-src` stays a directive of its own: the engine adds its form_post page's hash to it, and `'none'` means
+ * something alone only.
  */
 const CSP = [
   "default-src 'none'",
@@ -30,6 +31,9 @@ export function createSecurityHeaders(secure: boolean): Middleware {
       ...(secure ? { 'strict-transport-security': `max-age=${YEAR}` } : {}),
     });
     await next();
+    const policy = ctx.response.get('content-security-policy');
+    if (policy.includes("script-src 'none' "))
+      ctx.set('content-security-policy', policy.replace("script-src 'none' ", 'script-src '));
     // An API's answer to a page of another origin is governed by CORS alone.
     if (ctx.response.get('access-control-allow-origin')) ctx.remove('cross-origin-resource-policy');
   };

@@ -7,6 +7,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { AccountPages } from './account.ts';
 import type { DevicePages } from './device.ts';
 import { createContextMiddleware, factsOf } from './context.ts';
+import type { Cors } from './cors.ts';
 import { giveForm, type Engine } from './engine.ts';
 import { createErrorHandler, sendOAuthError, sendProblem } from './errors.ts';
 import type { Health } from './health.ts';
@@ -23,6 +24,7 @@ export interface ServerDependencies {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly engine: Engine;
+  readonly cors: Cors;
   readonly jwks: () => Published;
   readonly interactions: Interactions;
   readonly account: AccountPages;
@@ -34,16 +36,30 @@ export interface ServerDependencies {
   readonly admin: Middleware;
 }
 
-const WELL_KNOWN = '/.well-known/oauth-authorization-server';
+const WELL_KNOWN = ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration'];
 const YEAR = 365 * 24 * 3600;
 
 /** The path below the issuer's path; undefined when a request is for something else. */
 function pathBelow(basePath: string, path: string): string | undefined {
   if (path.startsWith('/health/')) return path; // probes know nothing of the issuer
   if (basePath === '') return path;
-  if (path === WELL_KNOWN + basePath) return WELL_KNOWN; // RFC 8414, 3.1
+  const inserted = WELL_KNOWN.find((name) => path === name + basePath); // RFC 8414, 3.1 and 5
+  if (inserted !== undefined) return inserted;
   return path.startsWith(`${basePath}/`) ? path.slice(basePath.length) : undefined;
 }
+
+/** What must not be in a URL, which logs and histories keep (RFC 6749, 2.3.1; OAuth 2.1, 5.2.3). */
+const SECRET_PARAMETERS = [
+  'client_secret',
+  'client_assertion',
+  'code',
+  'device_code',
+  'refresh_token',
+  'token',
+];
+
+/** Bytes of a request line that every proxy takes; our own limit is twice that, headers included. */
+const URL_LIMIT = 8000;
 
 const wantsPage = (ctx: Context): boolean =>
   ctx.method !== 'OPTIONS' && ctx.accepts('json', 'html') === 'html';
@@ -53,9 +69,23 @@ function redirectToGet(ctx: Context, form: Form): void {
   const query = new URLSearchParams();
   for (const [name, values] of Object.entries(form))
     for (const value of [values].flat()) query.append(name, value ?? '');
-  ctx.redirect(`${ctx.path}?${query.toString()}`);
+  const location = `${ctx.path}?${query.toString()}`;
+  if (location.length > URL_LIMIT)
+    throw new PortcullisError(
+      'invalid_request',
+      413,
+      'The request is too large: use a pushed authorization request.',
+    );
+  ctx.redirect(location);
   ctx.status = 303;
   ctx.set('cache-control', 'no-store');
+}
+
+/** @throws PortcullisError 400 */
+function refuseSecretsInUrl(ctx: Context): void {
+  const found = SECRET_PARAMETERS.find((name) => ctx.query[name] !== undefined);
+  if (found !== undefined)
+    throw new PortcullisError('invalid_request', 400, `${found} must not be sent in the URL`);
 }
 
 export function createServer(deps: ServerDependencies): Koa {
@@ -120,18 +150,28 @@ export function createServer(deps: ServerDependencies): Koa {
       ctx.set('allow', route.methods.join(', '));
       throw new PortcullisError('invalid_request', 405, 'This address does not answer to that method.');
     }
-    const form = route.body === 'form' && ctx.method === 'POST' ? await readForm(ctx.req) : undefined;
-    if (route.engine) {
+    const answer = async (): Promise<void> => {
+      const form = route.body === 'form' && ctx.method === 'POST' ? await readForm(ctx.req) : undefined;
+      if (!route.engine) return own(ctx, below, form ?? {});
       if (form && (below === '/authorize' || below === '/logout')) {
         ctx.path = original;
         return redirectToGet(ctx, form);
       }
       if (form && below === '/logout/confirm') translateLogout(form);
       if (form) giveForm(ctx, form);
-      await engine.handle(ctx, next);
-      return undefined;
-    }
-    return own(ctx, below, form ?? {});
+      // The engine takes what stands before the path for the mount's path.
+      (ctx.req as { originalUrl?: string }).originalUrl = basePath + ctx.url;
+      return engine.handle(ctx, next);
+    };
+    if (!route.api) return answer();
+    const cors = route.methods.includes('OPTIONS');
+    if (cors && ctx.method === 'OPTIONS') return deps.cors.preflight(ctx, route.methods);
+    if (wantsPage(ctx)) ctx.req.headers.accept = 'application/json';
+    ctx.set('cache-control', 'no-store');
+    return (cors ? deps.cors.around : deps.cors.without)(ctx, () => {
+      refuseSecretsInUrl(ctx);
+      return answer();
+    });
   });
   return koa;
 

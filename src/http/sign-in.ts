@@ -1,5 +1,5 @@
 /** One attempt to sign in with a password: throttled, audited, and the same for known and unknown names. */
-import { ACR_PASSWORD } from '../provider/configuration.ts';
+import { ACR_PASSWORD } from '../provider/interaction-policy.ts';
 import type { Changes } from '../storage/changes.ts';
 import type { Accounts } from '../users/accounts.ts';
 import type { Throttle, Throttled } from '../users/throttle.ts';

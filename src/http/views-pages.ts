@@ -145,13 +145,22 @@ export interface AppView {
 
 /** Something that the account page says once, above everything else. */
 export type AccountNotice =
-  | { readonly kind: 'password-changed' }
-  | { readonly kind: 'access-removed'; readonly client: string }
-  | { readonly kind: 'replay-ended'; readonly client: string };
+  | { readonly kind: 'password-changed' | 'session-ended' | 'sessions-ended' }
+  | { readonly kind: 'access-removed'; readonly client: string };
 
-interface AccountCommon {
+/** An app whose access was ended because a token was used twice. */
+export interface ReplayView {
+  readonly client: string;
+  /** Epoch milliseconds. */
+  readonly time: number;
+}
+
+/** What every account page has: `csrf` serves all forms of a page, `action` those of its section. */
+interface AccountCommon extends Form {
   readonly page: 'account';
   readonly notices?: readonly AccountNotice[] | undefined;
+  /** Shown with a form that says that they were read: it posts to the activity section. */
+  readonly replays?: readonly ReplayView[] | undefined;
 }
 
 export interface AccountProfilePage extends AccountCommon {
@@ -163,13 +172,67 @@ export interface AccountProfilePage extends AccountCommon {
 }
 
 /** Each app's form posts `client_id` after the person has opened its confirmation. */
-export interface AccountAppsPage extends AccountCommon, Form {
+export interface AccountAppsPage extends AccountCommon {
   readonly section: 'apps';
   readonly apps: readonly AppView[];
 }
 
+/** One browser in which somebody is signed in; instants are epoch milliseconds. */
+export interface SessionView {
+  readonly id: string;
+  /** Product names. */
+  readonly device: { readonly browser?: string | undefined; readonly system?: string | undefined };
+  readonly ip?: string | undefined;
+  readonly since: number;
+  readonly seen: number;
+  /** The one that the page is seen in. */
+  readonly current: boolean;
+}
+
+/** Each other session's form posts `session_id`; one form for all others posts `others`. */
+export interface AccountSessionsPage extends AccountCommon {
+  readonly section: 'sessions';
+  readonly sessions: readonly SessionView[];
+}
+
+/** What happened, in the words of the catalogue. */
+export type ActivityKind =
+  | 'signed-in'
+  | 'signed-in-to'
+  | 'signed-out'
+  | 'session-ended'
+  | 'session-ended-by-admin'
+  | 'allowed'
+  | 'refused'
+  | 'connected'
+  | 'removed'
+  | 'disconnected'
+  | 'gave-back'
+  | 'replayed'
+  | 'password-changed'
+  | 'password-changed-by-admin'
+  | 'created'
+  | 'updated'
+  | 'enabled'
+  | 'disabled'
+  | 'revoked';
+
+export interface ActivityView {
+  readonly kind: ActivityKind;
+  /** Epoch milliseconds. */
+  readonly time: number;
+  readonly client?: string | undefined;
+  readonly ip?: string | undefined;
+}
+
+export interface AccountActivityPage extends AccountCommon {
+  readonly section: 'activity';
+  /** Newest first. */
+  readonly events: readonly ActivityView[];
+}
+
 /** Posts `current_password`, `new_password` and `repeat_password`. */
-export interface AccountPasswordPage extends AccountCommon, Form {
+export interface AccountPasswordPage extends AccountCommon {
   readonly section: 'password';
   readonly account: AccountView;
   readonly minLength: number;
@@ -195,4 +258,6 @@ export type Page =
   | DeviceDonePage
   | AccountProfilePage
   | AccountAppsPage
+  | AccountSessionsPage
+  | AccountActivityPage
   | AccountPasswordPage;

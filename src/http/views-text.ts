@@ -40,6 +40,15 @@ export function loadTexts(viewsDir: string): Map<string, Texts> {
 function textsFor(locale: string, catalogue: Catalogue) {
   const messages = new Map(Object.entries(catalogue));
   const dates = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeZone: 'UTC' });
+  const instants = new Intl.DateTimeFormat(locale, {
+    year: 'numeric',
+    month: 'long',
+    day: 'numeric',
+    hour: '2-digit',
+    minute: '2-digit',
+    timeZone: 'UTC',
+    timeZoneName: 'short',
+  });
   const waits = new Intl.RelativeTimeFormat(locale, { numeric: 'always' });
 
   const message = (key: string): string => {
@@ -49,6 +58,11 @@ function textsFor(locale: string, catalogue: Catalogue) {
   };
   const fill = (text: string, value: (name: string) => string): string =>
     text.replace(/\{(\w+)\}/g, (_, name: string) => value(name));
+
+  const wait = (seconds: number): string =>
+    seconds > 60
+      ? waits.format(Math.ceil(seconds / 60), 'minute')
+      : waits.format(Math.ceil(seconds), 'second');
 
   return {
     locale,
@@ -63,11 +77,15 @@ function textsFor(locale: string, catalogue: Catalogue) {
       fill(escapeHtml(message(key)), (name) => `<bdi>${escapeHtml(values[name])}</bdi>`),
     /** The day of an instant in epoch milliseconds, in UTC. */
     date: (instant: number): string => dates.format(instant),
+    /** Day and minute of an instant in epoch milliseconds, in UTC, and saying so. */
+    instant: (instant: number): string => instants.format(instant),
     /** "in 5 minutes", rounded up so that nobody comes back too early; takes seconds. */
-    wait: (seconds: number): string =>
-      seconds > 60
-        ? waits.format(Math.ceil(seconds / 60), 'minute')
-        : waits.format(Math.ceil(seconds), 'second'),
+    wait,
+    /** The same for machines (the HTML `datetime`). */
+    iso: (instant: number): string => new Date(instant).toISOString(),
+    /** When somebody who made too many mistakes may come back; seconds, where they are known. */
+    throttled: (seconds: number | undefined): string =>
+      seconds ? fill(message('throttled'), () => wait(seconds)) : message('throttled.some'),
     /** A scope in words. */
     scope: ({ api, name, description }: ScopeView): string =>
       (api === undefined ? messages.get(`scope.${name}`) : undefined) ?? (description || name),

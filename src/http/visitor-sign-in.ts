@@ -13,6 +13,8 @@ import type { LoginPage } from './views.ts';
 const TARGETS: Readonly<Record<string, string>> = {
   profile: '/account',
   apps: '/account/apps',
+  sessions: '/account/sessions',
+  activity: '/account/activity',
   password: '/account/password',
   device: '/device',
 };

@@ -1,7 +1,4 @@
-/**
- * The key ring: which keys sign, which are published, which verify. The app builds it from storage and hands it
- * to the provider; a rotation makes a new ring.
- */
+/** A key ring: which keys sign, which are published, which verify. `current.ts` keeps the one that is in use. */
 import {
   calculateJwkThumbprint,
   exportJWK,
@@ -10,8 +7,8 @@ import {
   type CryptoKey,
   type JWK,
 } from 'jose';
-import type { Clock } from '../lib/clock.ts';
-import type { SigningKeyRecord, SigningKeys } from '../storage/signing-keys.ts';
+import type { SigningKey, SigningKeyRecord } from '../storage/signing-keys.ts';
+import type { NewKey } from './life-cycle.ts';
 
 /** Algorithms that every server has a key for: access tokens, and ID tokens of clients that name no other. */
 export const STANDARD_ALGORITHMS = ['ES256', 'RS256'] as const;
@@ -22,6 +19,8 @@ export interface KeyRing {
   readonly jwks: { readonly keys: readonly JWK[] };
   /** What /jwks publishes. */
   readonly publicJwks: { readonly keys: readonly JWK[] };
+  /** What is known of these keys. */
+  readonly keys: readonly SigningKey[];
   /** The public key that verifies `kid`, while it is published. */
   verifier(kid: string): { readonly alg: string; readonly key: CryptoKey } | undefined;
   /** Algorithms with an active key. */
@@ -30,14 +29,15 @@ export interface KeyRing {
 
 const PRIVATE = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']);
 
-const publicOf = (jwk: Record<string, unknown>): JWK =>
+const publicOf = (jwk: Readonly<Record<string, unknown>>): JWK =>
   Object.fromEntries(Object.entries(jwk).filter(([name]) => !PRIVATE.has(name)));
 
-/** Makes a new key pair as a private JWK with `kid` (RFC 7638 thumbprint), `alg` and `use`. */
-export async function newSigningKey(alg: string): Promise<JWK & { kid: string; alg: string }> {
+/** Makes a new key pair: a private JWK with `kid` (RFC 7638 thumbprint), `alg` and `use`. */
+export async function newSigningKey(alg: string): Promise<NewKey> {
   const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 });
   const jwk = await exportJWK(privateKey);
-  return { ...jwk, kid: await calculateJwkThumbprint(jwk), alg, use: 'sig' };
+  const kid = await calculateJwkThumbprint(jwk);
+  return { kid, alg, privateJwk: { ...jwk, kid, alg, use: 'sig' } };
 }
 
 /** Builds a ring from key records; retired ones are left out. */
@@ -54,28 +54,8 @@ export async function createKeyRing(records: readonly SigningKeyRecord[]): Promi
   return {
     jwks: { keys: shown.map(({ privateJwk }) => privateJwk as JWK) },
     publicJwks: { keys: shown.map(({ privateJwk }) => publicOf(privateJwk)) },
+    keys: shown.map(({ privateJwk: _private, ...key }) => key),
     verifier: (kid) => verifiers.get(kid),
     algorithms: [...new Set(shown.filter(({ status }) => status === 'active').map(({ alg }) => alg))],
   };
-}
-
-/** Makes the first keys where there are none, and reads the ring. */
-export async function openKeyRing(store: SigningKeys, clock: Clock): Promise<KeyRing> {
-  const known = await store.list();
-  if (known.length > 0) return createKeyRing(known);
-  const now = clock.now();
-  const made = await Promise.all(STANDARD_ALGORITHMS.map(newSigningKey));
-  await store.initialise(
-    made.map((jwk) => ({
-      kid: jwk.kid,
-      alg: jwk.alg,
-      status: 'active',
-      privateJwk: jwk as Record<string, unknown>,
-      createdAt: now,
-      activeFrom: now,
-      retiresAt: undefined,
-    })),
-    ({ kid, alg }) => ({ type: 'key.created', actor: 'system', detail: { kid, alg } }),
-  );
-  return createKeyRing(await store.list());
 }

@@ -81,7 +81,7 @@ export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies)
         kind,
         id,
         payload: payload.grantId === undefined ? { ...kept, clientGeneration: client?.generation } : kept,
-        expiresAt: deps.clock.now() + expiresIn * 1000,
+        expiresAt: payload.exp === undefined ? deps.clock.now() + expiresIn * 1000 : payload.exp * 1000,
         grantId: payload.grantId,
       };
       if (!unit) throw new Error('an access token is only issued at the token endpoint');
@@ -102,8 +102,10 @@ export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies)
           verified.grantId === undefined ? {} : { grantId: verified.grantId, userId: verified.sub };
         await accessTokens.deny(jti, verified.exp * 1000, { ...event, ...owner });
       } else {
-        await artifacts.destroy(kind, jti);
-        await deps.storage.changes.record(event);
+        const found = currentContext()?.oidc.entities[kind] as
+          { grantId?: string; accountId?: string } | undefined;
+        const { grantId, accountId: userId } = found ?? {};
+        await accessTokens.destroyOpaque(kind, jti, { ...event, grantId, userId });
       }
     },
     async revokeByGrantId() {}, // the family's row decides

@@ -6,6 +6,12 @@ import { isUnavailable } from '../storage/failures.ts';
 import { compareHashedSecrets } from './client-authentication.ts';
 import { createConfiguration } from './configuration.ts';
 import type { ProviderDependencies } from './dependencies.ts';
+import {
+  acceptOmittedRedirectUri,
+  introspectionNeedsClient,
+  logoutOfNobody,
+  unauthorizedGrantType,
+} from './deviations.ts';
 import { OPAQUE_PREFIX, presentToken } from './jwt-access-tokens.ts';
 import { stateOf } from './request-state.ts';
 import { refuseUnavailable, tokenCommit } from './token-commit.ts';
@@ -77,31 +83,6 @@ function presentedTokens(deps: ProviderDependencies) {
   };
 }
 
-/** RFC 7662, 2.1 and RFC 6749, 5.2: a caller of /introspect that does not authenticate is refused with 401. */
-async function introspectionNeedsClient(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
-  const form = formOf(ctx);
-  if (ctx.get('authorization') || form?.['client_secret'] || form?.['client_assertion']) {
-    await next();
-    return;
-  }
-  ctx.status = 401;
-  ctx.set('cache-control', 'no-store');
-  ctx.set('www-authenticate', `Basic realm="${ctx.host}"`);
-  ctx.body = { error: 'invalid_client', error_description: 'client authentication failed' };
-}
-
-/** Trap (`actions/token.js`): a grant type that the client may not use is `unauthorized_client` (RFC 6749, 5.2). */
-async function unauthorizedGrantType(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
-  await next();
-  const body = ctx.body as { error?: string; error_description?: string } | undefined;
-  if (
-    ctx.status === 400 &&
-    body?.error_description === 'requested grant type is not allowed for this client'
-  ) {
-    ctx.body = { ...body, error: 'unauthorized_client' };
-  }
-}
-
 /** Token metrics, after the commit has decided. */
 function countTokens({ metrics }: ProviderDependencies) {
   return async (ctx: KoaContextWithOIDC, next: Next): Promise<void> => {
@@ -113,10 +94,14 @@ function countTokens({ metrics }: ProviderDependencies) {
   };
 }
 
-/** Runs `middlewares` for POST to one path only. */
-function onPost(path: string, ...middlewares: ((ctx: KoaContextWithOIDC, next: Next) => Promise<void>)[]) {
+/** Runs `middlewares` for one method of one path only. */
+function on(
+  method: 'GET' | 'POST',
+  path: string,
+  ...middlewares: ((ctx: KoaContextWithOIDC, next: Next) => Promise<void>)[]
+) {
   return (ctx: KoaContextWithOIDC, next: Next): Promise<void> => {
-    if (ctx.method !== 'POST' || ctx.path !== path) return next();
+    if (ctx.method !== method || ctx.path !== path) return next();
     const run = (index: number): Promise<void> => {
       const middleware = middlewares[index];
       return middleware ? middleware(ctx, () => run(index + 1)) : next();
@@ -144,6 +129,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   atomicReplayDetection(provider, deps);
   alwaysIncludeSid(provider);
   compareHashedSecrets(provider, deps);
+  acceptOmittedRedirectUri(provider);
 
   provider.on('server_error', (ctx, error) => {
     stateOf(ctx).serverError = error;
@@ -166,8 +152,9 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   }
 
   provider.use(serverErrors as never);
-  provider.use(onPost('/token', countTokens(deps), unauthorizedGrantType, tokenCommit(deps)) as never);
-  provider.use(onPost('/introspect', introspectionNeedsClient, presentedTokens(deps)) as never);
-  provider.use(onPost('/revoke', presentedTokens(deps)) as never);
+  provider.use(on('POST', '/token', countTokens(deps), unauthorizedGrantType, tokenCommit(deps)) as never);
+  provider.use(on('POST', '/introspect', introspectionNeedsClient, presentedTokens(deps)) as never);
+  provider.use(on('POST', '/revoke', presentedTokens(deps)) as never);
+  provider.use(on('GET', '/logout', logoutOfNobody) as never);
   return provider;
 }

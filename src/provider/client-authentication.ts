@@ -26,11 +26,26 @@ export function compareHashedSecrets(provider: Provider, deps: ProviderDependenc
   };
 }
 
+/** Seconds that an assertion may live at most: its `jti` has to be remembered as long (RFC 7523, 3, item 4). */
+const ASSERTION_MAX_TTL = 24 * 3600;
+/** Tolerance for a peer's clock, in assertions and proofs; seconds. */
+export const CLOCK_TOLERANCE = 60;
+
 /**
- * Trap (`shared/jwt_client_auth.js`): the engine accepts an assertion of which one audience is right. Every value
- * must be the issuer, the token endpoint or the called endpoint, by the issuer's name.
+ * What the engine (`shared/jwt_client_auth.js`) leaves open. Trap: it accepts an assertion of which one audience is
+ * right; every value must be the issuer, the token endpoint or the called endpoint, by the issuer's name. Trap: it
+ * looks at `iat` only where there is no `exp`, and at `exp` only for being past.
+ * @param now epoch seconds
  */
-export function assertAssertionAudience(ctx: KoaContextWithOIDC, claims: { aud?: unknown }): void {
+export function assertAssertion(
+  ctx: KoaContextWithOIDC,
+  claims: { aud?: unknown; exp?: number; iat?: unknown },
+  now: number,
+): void {
+  if ((claims.exp ?? 0) > now + ASSERTION_MAX_TTL)
+    throw new errors.InvalidClientAuth('the assertion lives too long');
+  if (typeof claims.iat === 'number' && claims.iat > now + CLOCK_TOLERANCE)
+    throw new errors.InvalidClientAuth('the assertion is from the future');
   const accepted = new Set([ctx.oidc.issuer, ctx.oidc.urlFor('token'), ctx.oidc.urlFor(ctx.oidc.route)]);
   const audiences: unknown[] = Array.isArray(claims.aud) ? claims.aud : [claims.aud];
   if (audiences.length === 0 || !audiences.every((aud) => typeof aud === 'string' && accepted.has(aud))) {

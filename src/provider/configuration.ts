@@ -1,15 +1,15 @@
 /** The engine's configuration, a pure function of its dependencies. */
-import type { Client, Configuration, KoaContextWithOIDC } from 'oidc-provider';
+import { errors, type Client, type Configuration, type KoaContextWithOIDC } from 'oidc-provider';
 import { OIDC_SCOPES } from '../clients/apis.ts';
 import { toSeconds } from '../lib/clock.ts';
 import { SCOPE_CLAIMS } from '../users/claims.ts';
 import { createFindAccount } from './accounts.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { optionsOf, recordOf } from './client-adapter.ts';
-import { assertAssertionAudience, CLIENT_AUTH_METHODS } from './client-authentication.ts';
+import { assertAssertion, CLIENT_AUTH_METHODS, CLOCK_TOLERANCE } from './client-authentication.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import { createGrantLoader } from './grants.ts';
-import { createInteractionPolicy } from './interaction-policy.ts';
+import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createRenderers } from './renderers.ts';
 import { GENERATION_CLAIM, GRANT_CLAIM } from './jwt-access-tokens.ts';
 import { stateOf } from './request-state.ts';
@@ -21,11 +21,6 @@ const CODE_TTL = 60;
 const ID_TOKEN_TTL = 3600;
 const DEVICE_CODE_TTL = 600;
 const INTERACTION_TTL = 3600;
-/** Tolerance for a peer's clock, in assertions and proofs. */
-const CLOCK_TOLERANCE = 60;
-
-/** How somebody signed in, as `acr`; `amr` has the details. */
-export const ACR_PASSWORD = 'urn:portcullis:acr:password';
 
 /** Routes; the engine's own defaults differ from what is public. */
 const ROUTES = {
@@ -43,6 +38,14 @@ const ROUTES = {
 };
 
 const ASSERTION_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
+
+/** A client that may go without PKCE protects its redirect by `state` (RFC 9700, 4.7.1). */
+function requireState(ctx: KoaContextWithOIDC, state: unknown, client: Client): void {
+  if (ctx.oidc.route === 'device_authorization') return;
+  if (state === undefined && recordOf(client).metadata.require_state) {
+    throw new errors.InvalidRequest('state must be sent by this client');
+  }
+}
 
 const atLeastOne = (seconds: number): number => Math.max(1, Math.floor(seconds));
 
@@ -68,7 +71,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
     jwks: ring.jwks,
     routes: ROUTES,
     scopes: [...OIDC_SCOPES],
-    claims: { openid: ['sub'], ...SCOPE_CLAIMS, acr: null, auth_time: null, iss: null, sid: null },
+    claims: { openid: ['sub', 'auth_time', 'acr', 'amr'], ...SCOPE_CLAIMS, iss: null, sid: null },
     acrValues: [ACR_PASSWORD],
     responseTypes: ['code'],
     subjectTypes: ['public'],
@@ -98,6 +101,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       short: { httpOnly: true, sameSite: 'lax' },
     },
     pkce: { required: (_ctx, client) => recordOf(client).metadata.require_pkce },
+    extraParams: { state: requireState } as never, // a parameter that is known already: this only adds the check
     clientBasedCORS: (_ctx, origin, client) => recordOf(client).metadata.allowed_origins.includes(origin),
     findAccount: createFindAccount(deps),
     loadExistingGrant: createGrantLoader(deps),
@@ -106,7 +110,8 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       url: (_ctx, interaction) =>
         new URL(settings.issuer).pathname.replace(/\/$/, '') + deps.pages.interactionPath(interaction.uid),
     },
-    assertJwtClientAuthClaimsAndHeader: async (ctx, claims) => assertAssertionAudience(ctx, claims),
+    assertJwtClientAuthClaimsAndHeader: async (ctx, claims) =>
+      assertAssertion(ctx, claims, toSeconds(clock.now())),
     rotateRefreshToken: true,
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     // Families are bound to their session by their own row. Trap (`checkSessionBinding`): the engine's binding
@@ -141,8 +146,8 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       RefreshToken: (ctx, _token, client) => refreshTokenTtl(ctx, client),
       Session: (_ctx, session) => {
         const signedIn = (session as { loginTs?: number }).loginTs;
-        const left =
-          signedIn === undefined ? Infinity : signedIn + settings.sessionMaxTtl - toSeconds(clock.now());
+        if (signedIn === undefined) return INTERACTION_TTL; // nobody's: it holds the field of a form at most
+        const left = signedIn + settings.sessionMaxTtl - toSeconds(clock.now());
         return atLeastOne(Math.min(settings.sessionIdleTtl, left));
       },
     },

@@ -10,7 +10,7 @@ import { equalBytes } from '../lib/crypto.ts';
 import type { Family } from '../storage/families.ts';
 import { optionsOf } from './client-adapter.ts';
 import type { ProviderDependencies } from './dependencies.ts';
-import { currentContext, currentState } from './request-state.ts';
+import { currentContext, currentState, type Origin } from './request-state.ts';
 
 /** The family, read once for each request. */
 export function familyOnce(deps: ProviderDependencies, id: string): Promise<Family | undefined> {
@@ -35,9 +35,12 @@ const lastMoment = ({ endsAt, accessEndsAt }: Family): number =>
 export const isHash = (hashes: readonly Uint8Array[], stored: Uint8Array | undefined): boolean =>
   stored !== undefined && hashes.some((hash) => equalBytes(hash, stored));
 
-/** Whether a token that was rotated `sinceRotation` ms ago (the database's clock) is inside a window of seconds. */
+/**
+ * Whether a token that was rotated `sinceRotation` ms ago (the database's clock) is inside a window of seconds.
+ * A database whose clock was set back cannot hold the window open for longer than that again.
+ */
 export const inGrace = (family: Family, seconds: number): boolean =>
-  family.sinceRotation !== undefined && family.sinceRotation < seconds * 1000;
+  family.sinceRotation !== undefined && Math.abs(family.sinceRotation) < seconds * 1000;
 
 export function createGrantAdapter(deps: ProviderDependencies): Adapter {
   return {
@@ -56,28 +59,26 @@ export function createGrantAdapter(deps: ProviderDependencies): Adapter {
       const family = await familyOnce(deps, id);
       return family?.alive ? { ...family.grant, jti: id, exp: lastMoment(family) } : undefined;
     },
+    // Trap (`actions/end_session.js`): logout destroys the grants that the session remembers; ours end with it by
+    // themselves, or live on.
     async destroy(id) {
       const ctx = currentContext();
       const { origin, families } = currentState();
-      const family = await families.get(id);
-      const client = ctx?.oidc.client?.clientId;
-      const common = {
-        ...origin,
-        grantId: id,
-        ...(client ? { clientId: client, actor: `client:${client}` } : {}),
-      };
-      const owner = family ? { userId: family.userId } : {};
-      if (ctx?.oidc.route === 'revocation') {
+      if (ctx?.oidc.route === 'token') {
+        const refresh = ctx.oidc.params?.['grant_type'] === 'refresh_token';
+        const family = await familyOnce(deps, id);
+        await (refresh ? killForReuse : killForCodeReuse)(deps, origin, id, family);
+      } else if (ctx?.oidc.route === 'revocation') {
+        const family = await families.get(id);
+        const client = ctx.oidc.client?.clientId;
         await deps.storage.families.kill(id, 'token revoked', {
           type: 'token.revoked',
-          ...common,
-          ...owner,
+          ...origin,
+          ...(client ? { clientId: client, actor: `client:${client}` } : {}),
+          ...(family ? { userId: family.userId } : {}),
+          grantId: id,
           detail: { kind: 'refresh_token' },
         });
-      } else if (ctx?.oidc.params?.['grant_type'] === 'refresh_token') {
-        await killForReuse(deps, id, family);
-      } else {
-        await killForCodeReuse(deps, id);
       }
     },
     upsert: never('save a grant'),
@@ -88,31 +89,37 @@ export function createGrantAdapter(deps: ProviderDependencies): Adapter {
   };
 }
 
+const subjectOf = (id: string, family: Family | undefined) => ({
+  grantId: id,
+  ...(family ? { clientId: family.clientId, userId: family.userId } : {}),
+});
+
 /** Ends the family of a replayed refresh token, with its audit row. */
 export async function killForReuse(
   deps: ProviderDependencies,
+  origin: Origin,
   id: string,
   family: Family | undefined,
 ): Promise<void> {
-  const clientId = family?.clientId;
   await deps.storage.families.kill(id, 'refresh token reuse', {
     type: 'token.reuse_detected',
-    ...currentState().origin,
-    grantId: id,
-    ...(clientId ? { clientId } : {}),
-    ...(family ? { userId: family.userId } : {}),
+    ...origin,
+    ...subjectOf(id, family),
     detail: { ms_since_rotation: family?.sinceRotation ?? null },
   });
 }
 
 /** Ends the family whose code was used twice, with its audit row. */
-export async function killForCodeReuse(deps: ProviderDependencies, id: string): Promise<void> {
-  const family = await familyOnce(deps, id);
+export async function killForCodeReuse(
+  deps: ProviderDependencies,
+  origin: Origin,
+  id: string,
+  family: Family | undefined,
+): Promise<void> {
   await deps.storage.families.kill(id, 'code reuse', {
     type: 'code.reuse_detected',
-    ...currentState().origin,
-    grantId: id,
-    ...(family ? { clientId: family.clientId, userId: family.userId } : {}),
+    ...origin,
+    ...subjectOf(id, family),
     detail: {},
   });
 }
@@ -123,7 +130,7 @@ export function createRefreshTokenAdapter(deps: ProviderDependencies): Adapter {
     async find(id) {
       const familyId = familyOfRefreshToken(deps.dataKeys.tagKeys, id);
       const family = familyId === undefined ? undefined : await familyOnce(deps, familyId);
-      if (!family?.alive || !family.token) return undefined;
+      if (!family?.alive || !family.token || family.endsAt <= deps.clock.now()) return undefined;
       const payload: AdapterPayload = { ...family.token, jti: id };
       currentState().endsAt = family.endsAt;
       const hashes = families.tokenHashes(id);
@@ -147,8 +154,11 @@ export function createRefreshTokenAdapter(deps: ProviderDependencies): Adapter {
       const client = await deps.clients.get(family.clientId);
       const now = deps.clock.now();
       const rotates = unit.consumed !== undefined;
+      // A whole second, as the engine counts them: what ends with the family ends in the same instant.
       const endsAt =
-        rotates || !client ? family.endsAt : now + optionsOf(client, deps.settings).refreshMaxTtl * 1000;
+        rotates || !client
+          ? family.endsAt
+          : (toSeconds(now) + optionsOf(client, deps.settings).refreshMaxTtl) * 1000;
       unit.issued = {
         id,
         familyId,

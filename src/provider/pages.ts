@@ -16,7 +16,11 @@ export interface ProviderPages {
     ctx: KoaContextWithOIDC,
     page: { action: string; csrf: string; clientName: string | undefined; userId: string | undefined },
   ): Promise<void> | void;
-  signedOut(ctx: KoaContextWithOIDC, page: { clientName: string | undefined }): Promise<void> | void;
+  /** The end of the logout page's way, whichever was chosen there. */
+  signedOut(
+    ctx: KoaContextWithOIDC,
+    page: { clientName: string | undefined; stayed: boolean },
+  ): Promise<void> | void;
   /** Path of the page for an interaction, below the issuer's path. */
   interactionPath(uid: string): string;
 }

@@ -1,10 +1,20 @@
 /** The engine's hooks for pages, handed on to the server's own. */
-import type { errors, KoaContextWithOIDC } from 'oidc-provider';
+import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { isUnavailable } from '../storage/failures.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 
 /** The hidden field of the engine's logout form. */
 const XSRF = /name="xsrf" value="([^"]*)"/;
+
+/** Errors that people meet for reasons of their own, which the engine calls `invalid_request` or a server error. */
+function pageOf(ctx: KoaContextWithOIDC, error: Error): { status: number; code: string } | undefined {
+  if (isUnavailable(error)) return { status: 503, code: 'temporarily_unavailable' };
+  if (error.name === 'SessionNotFound') return { status: 400, code: 'expired' };
+  // The form's field is checked before anything else that can be wrong with it.
+  if (ctx.oidc.route === 'end_session_confirm' && error instanceof errors.InvalidRequest)
+    return { status: 403, code: 'invalid_csrf' };
+  return undefined;
+}
 
 export function createRenderers({ pages }: ProviderDependencies) {
   return {
@@ -13,13 +23,9 @@ export function createRenderers({ pages }: ProviderDependencies) {
       out: { error: string; error_description?: string | undefined },
       error: errors.OIDCProviderError | Error,
     ): Promise<void> {
-      const unavailable = isUnavailable(error);
-      if (unavailable) ctx.status = 503;
-      await pages.error(ctx, {
-        status: ctx.status,
-        code: unavailable ? 'temporarily_unavailable' : out.error,
-        description: out.error_description,
-      });
+      const { status, code } = pageOf(ctx, error) ?? { status: ctx.status, code: out.error };
+      ctx.status = status;
+      await pages.error(ctx, { status, code, description: out.error_description });
     },
     async logout(ctx: KoaContextWithOIDC, form: string): Promise<void> {
       const csrf = XSRF.exec(form)?.[1];
@@ -32,7 +38,11 @@ export function createRenderers({ pages }: ProviderDependencies) {
       });
     },
     async signedOut(ctx: KoaContextWithOIDC): Promise<void> {
-      await pages.signedOut(ctx, { clientName: ctx.oidc.client?.clientName ?? ctx.oidc.client?.clientId });
+      const session = await ctx.oidc.provider.Session.get(ctx);
+      await pages.signedOut(ctx, {
+        clientName: ctx.oidc.client?.clientName ?? ctx.oidc.client?.clientId,
+        stayed: session.accountId !== undefined,
+      });
     },
   };
 }

@@ -40,6 +40,8 @@ export function createResources(deps: ProviderDependencies): Resources {
         if (OIDC.has(scope)) continue;
         const owner = await apis.ofScope(scope);
         if (owner === undefined) throw new errors.InvalidScope('requested scope is not known', scope);
+        if (owner === ADMIN_API && !isClientCredentials(ctx))
+          throw new errors.InvalidScope('requested scope is not allowed', scope);
         owners.add(owner);
       }
       const [first, ...others] = owners;
@@ -71,7 +73,11 @@ export function createResources(deps: ProviderDependencies): Resources {
         // A client that names no scope gets what it is registered for at this API (RFC 6749, 3.3).
         if (own && params && params['scope'] === undefined && ofApi.length > 0)
           params['scope'] = ofApi.join(' ');
-        for (const scope of scopeList(params?.['scope'])) {
+        const scopes = scopeList(params?.['scope']);
+        // RFC 6749, 3.3: no default is chosen for people, who could not tell what they allow.
+        if (scopes.length === 0 && !own)
+          throw new errors.CustomOIDCProviderError('invalid_scope', 'a scope must be requested');
+        for (const scope of scopes) {
           if (!known.has(scope)) throw new errors.InvalidScope('requested scope is not allowed', scope);
         }
       }

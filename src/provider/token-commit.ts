@@ -8,8 +8,10 @@
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { toSeconds } from '../lib/clock.ts';
 import { derive, open, seal } from '../lib/crypto.ts';
-import type { Family, FirstStep, OpaqueToken, RotateStep } from '../storage/families.ts';
 import { isUnavailable } from '../storage/failures.ts';
+import type { Family, FirstStep, OpaqueToken, RotateStep } from '../storage/families.ts';
+import { CAP_REASON, type FamilyCaps } from '../storage/family-caps.ts';
+import { sealContext } from '../storage/sealed-columns.ts';
 import { optionsOf } from './client-adapter.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import { inGrace, isHash, killForCodeReuse, killForReuse } from './family-adapter.ts';
@@ -23,12 +25,17 @@ const successorKey = (deps: ProviderDependencies, oldToken: string): Buffer =>
 
 function sealSuccessor(deps: ProviderDependencies, oldToken: string, successor: string): Buffer {
   const key = { id: 'successor', key: successorKey(deps, oldToken) };
-  return deps.dataKeys.seal(seal(key, successor, 'successor'), 'successor');
+  return deps.dataKeys.seal(seal(key, successor, 'successor'), sealContext.familySuccessor());
 }
 
-function openSuccessor(deps: ProviderDependencies, oldToken: string, sealed: Uint8Array): string {
+async function openSuccessor(
+  deps: ProviderDependencies,
+  oldToken: string,
+  sealed: Uint8Array,
+): Promise<string> {
   const key = successorKey(deps, oldToken);
-  return open(() => key, deps.dataKeys.open(sealed, 'successor'), 'successor').toString('utf8');
+  const inner = await deps.dataKeys.open(sealed, sealContext.familySuccessor());
+  return open(() => key, inner, 'successor').toString('utf8');
 }
 
 /** Expiry of the access token in the answer, epoch milliseconds. */
@@ -37,24 +44,61 @@ function accessEndsAt(ctx: KoaContextWithOIDC, deps: ProviderDependencies): numb
   return deps.clock.now() + (seconds + 1) * 1000;
 }
 
+/** The caps on the families of a user, where there are any. */
+async function capsOf(
+  deps: ProviderDependencies,
+  { origin }: RequestState,
+  { userId, clientId }: Family,
+): Promise<FamilyCaps | undefined> {
+  const client = await deps.clients.get(clientId);
+  const perClient = client?.metadata.max_families_per_user ?? 0;
+  const perUser = deps.settings.maxFamiliesPerUser;
+  if (perUser === 0 && perClient === 0) return undefined;
+  return {
+    userId,
+    clientId,
+    perUser,
+    perClient,
+    event: (ended) => ({
+      type: 'grant.revoked',
+      ...origin,
+      actor: 'system',
+      userId,
+      ...ended,
+      detail: { reason: CAP_REASON },
+    }),
+  };
+}
+
 async function commitFirst(
   ctx: KoaContextWithOIDC,
   deps: ProviderDependencies,
   unit: TokenUnit & Required<Pick<TokenUnit, 'code'>>,
 ): Promise<Outcome> {
+  const { families } = deps.storage;
+  const state = stateOf(ctx);
   const familyId = ctx.oidc.entities.Grant?.jti;
-  if (familyId === undefined) throw new Error('a code without a grant');
+  const family = familyId === undefined ? undefined : await state.families.get(familyId);
+  if (!family) throw new Error('a code without a family');
+  const { issued, opaque } = unit;
   const ends = accessEndsAt(ctx, deps);
   const step: FirstStep = {
-    familyId,
+    familyId: family.id,
     code: unit.code,
-    token: unit.issued?.step,
-    endsAt: unit.issued?.endsAt ?? ends,
+    token: issued?.step,
+    endsAt: issued?.endsAt ?? ends,
     accessEndsAt: ends,
-    opaque: unit.opaque,
+    opaque,
+    caps: issued ? await capsOf(deps, state, family) : undefined,
   };
-  const outcome = await deps.storage.families.first(step);
-  if (outcome === 'code consumed') await killForCodeReuse(deps, familyId);
+  const outcome = await families.first(step).catch(async (error: unknown) => {
+    // As below. A family without a refresh token holds nothing to tell by: its code is used up.
+    if (!isUnavailable(error) || !issued) throw error;
+    const now = await families.read(family.id);
+    if (!isHash([issued.step.hash], now?.current)) throw error;
+    return 'done' as const;
+  });
+  if (outcome === 'code consumed') await killForCodeReuse(deps, state.origin, family.id, family);
   return outcome === 'done' ? 'done' : 'refused';
 }
 
@@ -64,9 +108,10 @@ async function commitRotation(
   unit: TokenUnit & Required<Pick<TokenUnit, 'consumed' | 'issued'>>,
 ): Promise<Outcome> {
   const { families } = deps.storage;
-  const { consumed, issued } = unit;
-  const read = await stateOf(ctx).families.get(issued.familyId);
+  const { consumed, issued, opaque } = unit;
+  const state = stateOf(ctx);
   const hashes = families.tokenHashes(consumed);
+  const read = await state.families.get(issued.familyId);
   const client = read && (await deps.clients.get(read.clientId));
   const grace = client ? optionsOf(client, deps.settings).rotationGrace : 0;
   if (read?.current && isHash(hashes, read.current)) {
@@ -75,8 +120,9 @@ async function commitRotation(
       old: read.current,
       token: issued.step,
       successor: grace > 0 ? sealSuccessor(deps, consumed, issued.id) : undefined,
-      accessEndsAt: accessEndsAt(ctx, deps),
-      opaque: unit.opaque,
+      // A retry inside the window issues an access token that ends as much later, and writes nothing.
+      accessEndsAt: accessEndsAt(ctx, deps) + grace * 1000,
+      opaque,
     };
     try {
       if (await families.rotate(step)) return 'done';
@@ -92,10 +138,10 @@ async function commitRotation(
   if (!now?.alive) return 'refused'; // lost against a revocation: nothing to report
   if (grace > 0 && isHash(hashes, now.previous) && now.successor && inGrace(now, grace)) {
     deps.metrics.refreshReuse('grace');
-    if (unit.opaque) await saveOpaque(deps, unit.opaque);
-    return { successor: openSuccessor(deps, consumed, now.successor), family: now };
+    if (opaque) await saveOpaque(deps, opaque);
+    return { successor: await openSuccessor(deps, consumed, now.successor), family: now };
   }
-  await killForReuse(deps, issued.familyId, now);
+  await killForReuse(deps, state.origin, issued.familyId, now);
   return 'refused';
 }
 
@@ -112,6 +158,7 @@ async function commit(
   const { code, consumed, issued, opaque } = unit;
   if (code) return commitFirst(ctx, deps, { ...unit, code });
   if (consumed !== undefined && issued) return commitRotation(ctx, deps, { ...unit, consumed, issued });
+  if (consumed !== undefined || issued) throw new Error('a refresh token that no family would hold');
   if (opaque) await saveOpaque(deps, opaque);
   return 'done';
 }
@@ -148,6 +195,16 @@ function finishAnswer(
   body['refresh_token_expires_in'] = Math.max(toSeconds(endsAt - deps.clock.now()), 0);
 }
 
+/** Refusals have written what they must, and nothing was issued; but a denied device code is answered once. */
+async function commitRefusal(
+  ctx: KoaContextWithOIDC,
+  deps: ProviderDependencies,
+  { code }: TokenUnit,
+): Promise<void> {
+  const { error } = (ctx.body ?? {}) as { error?: string };
+  if (code && error === 'access_denied') await deps.storage.artifacts.consume(code.kind, code.id);
+}
+
 /** The middleware around the engine's token endpoint. */
 export function tokenCommit(deps: ProviderDependencies) {
   return async (ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> => {
@@ -155,8 +212,8 @@ export function tokenCommit(deps: ProviderDependencies) {
     const unit: TokenUnit = {};
     state.unit = unit;
     await next();
-    if (ctx.status !== 200) return; // refusals have written what they must; nothing was issued
     try {
+      if (ctx.status !== 200) return await commitRefusal(ctx, deps, unit);
       finishAnswer(ctx, deps, unit, await commit(ctx, deps, unit));
     } catch (error) {
       state.serverError = error;

@@ -76,7 +76,7 @@ interface OpaquePayload {
 export function createTokenInspector(dependencies: {
   readonly issuer: string;
   readonly clock: Clock;
-  readonly ring: KeyRing;
+  readonly ring: Pick<KeyRing, 'verifier'>;
   readonly dataKeys: Pick<DataKeys, 'tagKeys'>;
   readonly storage: Pick<ProviderStorage, 'accessTokens' | 'artifacts' | 'changes' | 'families' | 'users'>;
   readonly clients: Pick<ClientRegistry, 'get'>;

@@ -50,14 +50,23 @@ export interface Artifacts {
 export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock): Artifacts {
   const context = (kind: string, hash: Uint8Array): string =>
     `artifact:${kind}:${Buffer.from(hash).toString('base64url')}`;
-  const opened = (kind: string, row: Row | undefined): Artifact | undefined =>
-    row && {
-      payload: JSON.parse(keys.open(row.payload, context(kind, row.hash)).toString('utf8')) as Record<
-        string,
-        unknown
-      >,
+  const opened = async (kind: string, row: Row | undefined): Promise<Artifact | undefined> => {
+    if (!row) return undefined;
+    const payload = (await keys.open(row.payload, context(kind, row.hash))).toString('utf8');
+    return {
+      payload: JSON.parse(payload) as Record<string, unknown>,
       consumedAt: row.consumedAt ?? undefined,
     };
+  };
+  const byHash = async (hashes: readonly Buffer[]): Promise<Row | undefined> => {
+    const n = hashes.length;
+    const [row] = await sql.read<Row>(
+      `artifacts.find.${n}`,
+      `SELECT ${COLUMNS} FROM artifacts WHERE hash IN (${places(n)}) AND expires_at > $${n + 1}`,
+      [...hashes, clock.now()],
+    );
+    return row;
+  };
   const userCodeKind = (kind: string): string => `${kind} user code`;
   const remove = async (kind: string, id: string, tx: Sql): Promise<boolean> => {
     const hashes = keys.hashes(kind, id);
@@ -88,9 +97,10 @@ export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock)
       );
     },
     async insertOnce(kind, id, expiresAt) {
-      const hash = keys.hash(kind, id);
+      const [hash = keys.hash(kind, id), ...older] = keys.hashes(kind, id);
+      if (older.length > 0 && (await byHash(older))) return false;
       // An assertion's `exp` may be a fraction, or beyond what a column holds.
-      const until = Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER);
+      const until = Math.max(0, Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER));
       const { count } = await sql.write(
         'artifacts.insert-once',
         `INSERT INTO artifacts (hash, kind, payload, expires_at) VALUES ($1, $2, $3, $4)
@@ -99,16 +109,7 @@ export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock)
       );
       return count === 1;
     },
-    async find(kind, id) {
-      const hashes = keys.hashes(kind, id);
-      const [row] = await sql.read<Row>(
-        `artifacts.find.${hashes.length}`,
-        `SELECT ${COLUMNS} FROM artifacts WHERE hash IN (${places(hashes.length)})
-         AND expires_at > $${hashes.length + 1}`,
-        [...hashes, clock.now()],
-      );
-      return opened(kind, row);
-    },
+    find: async (kind, id) => opened(kind, await byHash(keys.hashes(kind, id))),
     async findByUserCode(kind, userCode) {
       const hashes = keys.hashes(userCodeKind(kind), userCode);
       const n = hashes.length;

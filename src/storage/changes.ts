@@ -1,16 +1,18 @@
 /** One change: a transaction that carries its audit rows, and what follows only once it has committed. */
 import type { Clock } from '../lib/clock.ts';
-import { sortableId } from '../lib/ids.ts';
+import { createSortableIds } from '../lib/ids.ts';
 import type { AuditEvent } from '../telemetry/events.ts';
 import type { Database } from './database.ts';
 import type { Prisma } from './generated/postgresql/client.ts';
+import { ADD_MESSAGE, createMessages } from './outbox-messages.ts';
 import type { Sql } from './sql.ts';
+import type { Subscriptions } from './subscriptions.ts';
 
 /** What nodes keep in memory, and reload when its counter moves. */
-export type Cached = 'clients' | 'apis' | 'keys';
+export type Cached = 'clients' | 'apis' | 'keys' | 'data-keys' | 'webhooks';
 
 interface Effects {
-  /** Writes the event's row in this transaction; its log line and metric follow the commit. */
+  /** Writes the event's row, and what webhooks get, in this transaction; log line and metric follow the commit. */
   record(event: AuditEvent): Promise<void>;
   /** Tells every node to forget what it keeps of `what`, once this transaction has committed. */
   bump(what: Cached): Promise<void>;
@@ -51,11 +53,18 @@ const INSERT_EVENT = `INSERT INTO audit_events
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`;
 
 /** Composes the two kinds of change over one database. */
-export function createChanges(database: Database, clock: Clock, listeners: ChangeListeners): Changes {
+export function createChanges(
+  database: Database,
+  clock: Clock,
+  listeners: ChangeListeners,
+  subscriptions: Pick<Subscriptions, 'of'>,
+): Changes {
+  const nextId = createSortableIds();
+  const messagesOf = createMessages(subscriptions);
   const row = (event: AuditEvent) => {
     const time = clock.now();
     return {
-      id: sortableId(time),
+      id: nextId(time),
       time: BigInt(time),
       type: event.type,
       actor: event.actor ?? null,
@@ -68,7 +77,11 @@ export function createChanges(database: Database, clock: Clock, listeners: Chang
     };
   };
   const insertRaw = async (sql: Sql, event: AuditEvent): Promise<void> => {
-    await sql.write('audit.insert', INSERT_EVENT, Object.values(row(event)));
+    const made = row(event);
+    await sql.write('audit.insert', INSERT_EVENT, Object.values(made));
+    for (const message of messagesOf(made)) {
+      await sql.write('outbox.add', ADD_MESSAGE, Object.values(message));
+    }
   };
   const follow = (events: AuditEvent[], bumps: Set<Cached>): void => {
     for (const what of bumps) listeners.onBump(what);
@@ -101,7 +114,10 @@ export function createChanges(database: Database, clock: Clock, listeners: Chang
         work({
           tx,
           async record(event) {
-            await tx.auditEvent.create({ data: row(event), select: { id: true } });
+            const data = row(event);
+            await tx.auditEvent.create({ data, select: { id: true } });
+            const messages = messagesOf(data);
+            if (messages.length > 0) await tx.outboxMessage.createMany({ data: messages });
             events.push(event);
           },
           async bump(what) {
@@ -118,7 +134,8 @@ export function createChanges(database: Database, clock: Clock, listeners: Chang
       return result;
     },
     async record(event) {
-      await insertRaw(database.sql, event);
+      if (subscriptions.of(event.type).length === 0) await insertRaw(database.sql, event);
+      else await database.transaction((tx) => insertRaw(tx, event));
       follow([event], new Set());
     },
   };

@@ -30,6 +30,8 @@ export interface ClientStore<M> {
   find(id: string): Promise<ClientRecord<M> | undefined>;
   /** Oldest first. */
   list(page: PageRequest): Promise<Page<ClientRecord<M>>>;
+  /** Metadata of the enabled clients that have `allowed_origins`. */
+  withOrigins(): Promise<readonly M[]>;
   /** @throws PortcullisError `client_exists` (409): by a client, or by a user, whose tokens would look the same */
   create(
     client: { readonly id: string; readonly metadata: M },
@@ -103,6 +105,13 @@ export function createClientStore<M extends { enabled: boolean }>(
       const secrets = Map.groupBy(await secretsOf(rows.map(({ id }) => id)), ({ clientId }) => clientId);
       const clients = rows.map((row) => record(row, secrets.get(row.id) ?? []));
       return toPage(clients, page.limit, ({ createdAt, id }) => [createdAt, id]);
+    },
+    async withOrigins() {
+      const rows = await prisma.client.findMany({
+        where: { enabled: true, metadata: { contains: '"allowed_origins":["' } },
+        select: { metadata: true },
+      });
+      return rows.map(({ metadata }) => JSON.parse(metadata) as M);
     },
     async create({ id, metadata }, secret, events) {
       const now = clock.now();

@@ -33,10 +33,11 @@ const parse = (row: Row): Consent => ({
 
 /** The union of two records of scopes. */
 export function mergeScopes(a: ConsentScopes, b: ConsentScopes): ConsentScopes {
-  const names = new Set([...Object.keys(a), ...Object.keys(b)]);
-  return Object.fromEntries(
-    [...names].map((api) => [api, [...new Set([...(a[api] ?? []), ...(b[api] ?? [])])]]),
-  );
+  const merged = new Map(Object.entries(a));
+  for (const [api, names] of Object.entries(b)) {
+    merged.set(api, [...new Set([...(merged.get(api) ?? []), ...names])]);
+  }
+  return Object.fromEntries(merged);
 }
 
 const SELECT = `SELECT scopes, generation FROM consents WHERE user_id = $1 AND client_id = $2`;

@@ -4,6 +4,7 @@ import type { PrismaClient } from './generated/postgresql/client.ts';
 import { openPostgresql, type PostgresqlOptions } from './postgresql.ts';
 import { timed, type Sql, type Transaction } from './sql.ts';
 import { openSqlite } from './sqlite/open.ts';
+import type { Store } from './store.ts';
 
 export { isUnavailable, isUniqueViolation } from './failures.ts';
 export type { Sql, SqlValue, Transaction } from './sql.ts';
@@ -73,7 +74,7 @@ function kindOf(url: string): Database['kind'] {
 function assemble(
   kind: Database['kind'],
   prisma: PrismaClient,
-  store: Pick<Database, 'sql' | 'transaction' | 'close'>,
+  store: Store,
   { onQuery }: DatabaseOptions,
 ): Database {
   return {

@@ -10,6 +10,7 @@ import type { Changes } from './changes.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
 import { endOldest, lockUser, type FamilyCaps } from './family-caps.ts';
+import { sealContext } from './sealed-columns.ts';
 import { userColumns, userFromColumns, type UserColumns, type UserRecord } from './user-record.ts';
 
 /** A family as read for one request; instants are epoch milliseconds. */
@@ -115,8 +116,7 @@ export interface Families {
 }
 
 const KIND = 'RefreshToken';
-const GRANT = (id: string): string => `family:${id}:grant`;
-const TOKEN = (id: string): string => `family:${id}:token`;
+const { familyGrant: GRANT, familyToken: TOKEN } = sealContext;
 
 interface Row extends UserColumns {
   readonly id: string;
@@ -162,8 +162,8 @@ export function createFamilies(
   };
   const sealedToken = (id: string, token: TokenStep): Buffer =>
     keys.seal(JSON.stringify(token.payload), TOKEN(id));
-  const parse = (bytes: Uint8Array, context: string): Record<string, unknown> =>
-    JSON.parse(keys.open(bytes, context).toString('utf8')) as Record<string, unknown>;
+  const parse = async (bytes: Uint8Array, context: string): Promise<Record<string, unknown>> =>
+    JSON.parse((await keys.open(bytes, context)).toString('utf8')) as Record<string, unknown>;
   return {
     hashToken: (token) => keys.hash(KIND, token),
     tokenHashes: (token) => keys.hashes(KIND, token),
@@ -175,8 +175,8 @@ export function createFamilies(
         userId: row.userId,
         clientId: row.clientId,
         sessionUid: row.sessionUid ?? undefined,
-        grant: parse(row.grantPayload, GRANT(id)),
-        token: row.tokenPayload ? parse(row.tokenPayload, TOKEN(id)) : undefined,
+        grant: await parse(row.grantPayload, GRANT(id)),
+        token: row.tokenPayload ? await parse(row.tokenPayload, TOKEN(id)) : undefined,
         current: row.current ?? undefined,
         previous: row.previous ?? undefined,
         successor: row.successor ?? undefined,

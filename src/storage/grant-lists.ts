@@ -7,6 +7,7 @@ import { mergeScopes, type ConsentScopes } from './consents.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
 import { afterText, toPage, type Page, type PageRequest } from './pages.ts';
+import { sealContext } from './sealed-columns.ts';
 
 /** A family that lives and has had its first token; instants are epoch milliseconds. */
 export interface GrantRecord {
@@ -117,15 +118,15 @@ export function createGrantLists(
   clock: Clock,
   changes: Changes,
 ): GrantLists {
-  const grantScopes = (row: FamilyRow): ConsentScopes =>
-    scopesOf(
-      JSON.parse(keys.open(row.grantPayload, `family:${row.id}:grant`).toString('utf8')) as GrantPayload,
-    );
-  const grant = (row: FamilyRow): GrantRecord => ({
+  const grantScopes = async ({ id, grantPayload }: FamilyRow): Promise<ConsentScopes> => {
+    const opened = await keys.open(grantPayload, sealContext.familyGrant(id));
+    return scopesOf(JSON.parse(opened.toString('utf8')) as GrantPayload);
+  };
+  const grant = async (row: FamilyRow): Promise<GrantRecord> => ({
     id: row.id,
     userId: row.userId,
     clientId: row.clientId,
-    scopes: grantScopes(row),
+    scopes: await grantScopes(row),
     sessionUid: row.sessionUid ?? undefined,
     createdAt: row.createdAt,
     lastUsedAt: row.usedAt,
@@ -147,7 +148,7 @@ export function createGrantLists(
         `${FAMILIES} AND f.id > $1${where} ORDER BY f.id LIMIT $3`,
         [afterText(page) ?? '', aliveParam(clock), page.limit + 1, ...filters.map(([, value]) => value)],
       );
-      return toPage(rows.map(grant), page.limit, ({ id }) => [id]);
+      return toPage(await Promise.all(rows.map(grant)), page.limit, ({ id }) => [id]);
     },
     endGrant: (id, reason, event) =>
       changes.raw(async (change) => {
@@ -196,12 +197,13 @@ export function createGrantLists(
         ),
       ]);
       const byClient = Map.groupBy(families, ({ clientId }) => clientId);
-      return consents
-        .map(({ clientId, scopes, since }): ConnectedApp => {
-          const used = byClient.get(clientId) ?? [];
-          const granted = used.map(grantScopes).reduce(mergeScopes, JSON.parse(scopes) as ConsentScopes);
-          return { clientId, scopes: granted, since, lastUsedAt: used[0]?.usedAt };
-        })
+      const apps = consents.map(async ({ clientId, scopes, since }): Promise<ConnectedApp> => {
+        const used = byClient.get(clientId) ?? [];
+        const inUse = await Promise.all(used.map(grantScopes));
+        const granted = inUse.reduce(mergeScopes, JSON.parse(scopes) as ConsentScopes);
+        return { clientId, scopes: granted, since, lastUsedAt: used[0]?.usedAt };
+      });
+      return (await Promise.all(apps))
         .filter(({ lastUsedAt, scopes }) => lastUsedAt !== undefined || Object.keys(scopes).length > 0)
         .sort((a, b) => (b.lastUsedAt ?? b.since) - (a.lastUsedAt ?? a.since));
     },

@@ -11,9 +11,12 @@ import { openDatabase, type Database } from './database.ts';
 import { createFamilies } from './families.ts';
 import { migrate } from './migrate.ts';
 import { createSessions } from './sessions.ts';
+import { createOutbox } from './outbox.ts';
 import { createSigningKeys } from './signing-keys.ts';
+import { openSubscriptions } from './subscriptions.ts';
 import { createThrottles } from './throttles.ts';
 import { createUserStore } from './users.ts';
+import { createWebhookStore } from './webhooks.ts';
 
 export interface StorageOptions {
   readonly url: string;
@@ -43,7 +46,8 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
   try {
     const { applied } = await migrate(database, { onFirst: (tx) => createDataKeys(tx, secretKeys, clock) });
     const dataKeys = await loadDataKeys(database, secretKeys);
-    const changes = createChanges(database, clock, listeners);
+    const subscriptions = await openSubscriptions(database);
+    const changes = createChanges(database, clock, listeners, subscriptions);
     const artifacts = createArtifacts(database, dataKeys, clock);
     return {
       database,
@@ -60,6 +64,9 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
       signingKeys: createSigningKeys(database, dataKeys, changes),
       throttles: createThrottles(database, clock),
       users: createUserStore(database, clock, changes),
+      subscriptions,
+      webhooks: createWebhookStore(database, dataKeys, clock, changes, subscriptions),
+      outbox: createOutbox(database, clock),
       counters: () => readCounters(database.sql),
     };
   } catch (error) {

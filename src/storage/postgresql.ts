@@ -1,10 +1,10 @@
 /** Opens PostgreSQL: one pool, and raw SQL over it with named prepared statements. */
 import { PrismaPg } from '@prisma/adapter-pg';
-import type { SqlDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import pg from 'pg';
 import { StartError } from '../lib/errors.ts';
 import { isUnavailable, translate } from './failures.ts';
-import type { Sql, SqlValue, Transaction } from './sql.ts';
+import type { SqlValue, Transaction } from './sql.ts';
+import type { Store } from './store.ts';
 
 /** Limits of the pool. */
 export interface PostgresqlOptions {
@@ -17,14 +17,6 @@ export interface PostgresqlOptions {
   readonly idleTransactionTimeout: number;
   /** Told of connections that break while nobody waits for an answer on them. */
   readonly onError: (error: Error) => void;
-}
-
-/** An opened pool. */
-export interface PostgresqlStore {
-  readonly adapter: SqlDriverAdapterFactory;
-  readonly sql: Sql;
-  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
-  close(): Promise<void>;
 }
 
 const NAMED_STATEMENTS = 500;
@@ -154,7 +146,7 @@ async function rolledBack(client: pg.PoolClient, error: unknown): Promise<boolea
  * @param url `postgresql://…`
  * @throws StartError when the server does not answer
  */
-export async function openPostgresql(url: string, options: PostgresqlOptions): Promise<PostgresqlStore> {
+export async function openPostgresql(url: string, options: PostgresqlOptions): Promise<Store> {
   const pool = new pg.Pool({
     connectionString: url,
     application_name: 'portcullis',

@@ -4,6 +4,7 @@ import type { AuditEvent } from '../telemetry/events.ts';
 import type { Changes } from './changes.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
+import { sealContext } from './sealed-columns.ts';
 
 /** A session that is alive: not expired, its user (if any) enabled and of the same generation. */
 export interface SessionRecord {
@@ -39,6 +40,8 @@ export interface Sessions {
   destroy(id: string): Promise<void>;
   /** Ends a session by uid with its audit row. Atomic: true for the one who ended it. */
   end(uid: string, event: AuditEvent): Promise<boolean>;
+  /** Ends every session of a user but one, each with its audit row. Atomic. */
+  endOthers(userId: string, keepUid: string, event: (uid: string) => AuditEvent): Promise<void>;
 }
 
 interface Row {
@@ -57,10 +60,13 @@ type Payload = Record<string, unknown> & { authorizations?: Record<string, unkno
 export function createSessions(database: Database, keys: DataKeys, clock: Clock, changes: Changes): Sessions {
   const { sql, kind } = database;
   const KIND = 'Session';
-  const context = (uid: string): string => `session:${uid}`;
-  const record = (row: Row): SessionRecord => ({
+  const context = sealContext.session;
+  const record = async (row: Row): Promise<SessionRecord> => ({
     uid: row.uid,
-    payload: JSON.parse(keys.open(row.payload, context(row.uid)).toString('utf8')) as Record<string, unknown>,
+    payload: JSON.parse((await keys.open(row.payload, context(row.uid))).toString('utf8')) as Record<
+      string,
+      unknown
+    >,
     userId: row.userId ?? undefined,
     userGeneration: row.userGeneration ?? undefined,
   });
@@ -89,7 +95,7 @@ export function createSessions(database: Database, keys: DataKeys, clock: Clock,
         const { uid, userId } = session;
         const [row] = await tx.read<Row>('sessions.lock', `${SELECT} WHERE s.uid = $1${LOCK}`, [uid]);
         if (!row && session.existed) return false;
-        const before = row && (record(row).payload as Payload);
+        const before = row && ((await record(row)).payload as Payload);
         const same = before !== undefined && before['accountId'] === session.payload['accountId'];
         const payload: Payload = same
           ? {
@@ -130,6 +136,15 @@ export function createSessions(database: Database, keys: DataKeys, clock: Clock,
         const { count } = await change.tx.write('sessions.end', `DELETE FROM sessions WHERE uid = $1`, [uid]);
         if (count === 1) await change.record(event);
         return count === 1;
+      }),
+    endOthers: (userId, keepUid, event) =>
+      changes.raw(async (change) => {
+        const { rows } = await change.tx.write<{ uid: string }>(
+          'sessions.end-others',
+          `DELETE FROM sessions WHERE user_id = $1 AND uid <> $2 RETURNING uid`,
+          [userId, keepUid],
+        );
+        for (const { uid } of rows) await change.record(event(uid));
       }),
   };
 }

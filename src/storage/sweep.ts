@@ -12,6 +12,7 @@ export interface SweepCounts {
   readonly deniedTokens: number;
   readonly sessions: number;
   readonly throttles: number;
+  readonly outbox: number;
 }
 
 /** Rows of one kind in a batch at most. */
@@ -23,6 +24,7 @@ const TABLES = {
   denied_tokens: 'jti',
   sessions: 'uid',
   throttles: 'key',
+  outbox: 'id',
 } as const;
 
 const end = (row: string): string =>
@@ -68,5 +70,6 @@ export async function sweepBatch({ sql, kind }: Database, clock: Clock): Promise
     deniedTokens: await expired('denied_tokens'),
     sessions: await expired('sessions'),
     throttles: await expired('throttles'),
+    outbox: await expired('outbox'),
   };
 }

@@ -5,14 +5,15 @@ import type { SqlDriverAdapter } from '@prisma/driver-adapter-utils';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StartError } from '../../src/lib/errors.ts';
 import { isUnavailable, openDatabase } from '../../src/storage/database.ts';
-import { openSqlite, type SqliteStore } from '../../src/storage/sqlite/open.ts';
+import { openSqlite } from '../../src/storage/sqlite/open.ts';
+import type { Store } from '../../src/storage/store.ts';
 import { startChild } from '../support/child.ts';
 import { openFresh } from '../support/databases.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-adapter-'));
 let path = '';
 let counter = 0;
-let store: SqliteStore;
+let store: Store;
 let adapter: SqlDriverAdapter;
 
 beforeEach(async () => {

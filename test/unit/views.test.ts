@@ -20,6 +20,10 @@ const css = readFileSync(`${bundledViews}/assets/style.css`, 'utf8');
 const templates = readdirSync(bundledViews, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.eta'))
   .map((name) => readFileSync(`${bundledViews}/${name}`, 'utf8'));
+/** What says a message by `text` rather than in a template. */
+const sources = readdirSync('src/http', { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => readFileSync(`src/http/${name}`, 'utf8'));
 const catalogue = (locale: string) =>
   JSON.parse(readFileSync(`${bundledViews}/messages/${locale}.json`, 'utf8')) as Record<string, string>;
 
@@ -203,7 +207,7 @@ describe('message catalogues', () => {
 
   it('every message is used', () => {
     const said = new Set<string>();
-    const used = templates.join('\n');
+    const used = [...templates, ...sources].join('\n');
     const families = all(/`([\w.-]+\.)\$\{/g, used).concat('scope.');
     for (const key of Object.keys(english)) {
       if (used.includes(`'${key}'`) || families.some((family) => key.startsWith(family))) said.add(key);

@@ -38,7 +38,7 @@ const newClient = input('NewClient', clientSchema);
 const clientPatch = input('ClientPatch', patchOf(clientSchema));
 
 /** A client as the API shows it: its metadata, and when it was made and changed. */
-export const showClient = (client: Client) => ({
+const showClient = (client: Client) => ({
   ...client.metadata,
   client_id: client.id,
   enabled: client.enabled,

@@ -1,20 +1,12 @@
 /** Opens a SQLite file: one writer, one reader, and raw SQL over them. */
 import { resolve } from 'node:path';
-import type { SqlDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import { StartError } from '../../lib/errors.ts';
 import { translate } from '../failures.ts';
-import type { Sql, Transaction } from '../sql.ts';
+import type { Transaction } from '../sql.ts';
+import type { Store } from '../store.ts';
 import { createFile, openConnection } from './connection.ts';
 import { driverAdapter } from './driver-adapter.ts';
 import { Writer, type WriterTransaction } from './writer.ts';
-
-/** An opened file. */
-export interface SqliteStore {
-  readonly adapter: SqlDriverAdapterFactory;
-  readonly sql: Sql;
-  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
-  close(): Promise<void>;
-}
 
 /** The path in a `file:` URL; a relative one starts at the working directory. */
 const pathOf = (url: string): string => resolve(url.replace(/^file:(\/\/)?/, ''));
@@ -40,7 +32,7 @@ const sqlOver = (transaction: WriterTransaction): Transaction => ({
  * @param busyTimeout milliseconds to wait for another process that writes
  * @throws StartError when the file cannot be opened
  */
-export async function openSqlite(url: string, busyTimeout: number): Promise<SqliteStore> {
+export async function openSqlite(url: string, busyTimeout: number): Promise<Store> {
   const path = pathOf(url);
   try {
     createFile(path);

@@ -27,6 +27,27 @@ const app = {
   offline: true,
   since,
 };
+const activities = [
+  'signed-in',
+  'signed-in-to',
+  'signed-out',
+  'session-ended',
+  'session-ended-by-admin',
+  'allowed',
+  'refused',
+  'connected',
+  'removed',
+  'disconnected',
+  'gave-back',
+  'replayed',
+  'password-changed',
+  'password-changed-by-admin',
+  'created',
+  'updated',
+  'enabled',
+  'disabled',
+  'revoked',
+] as const;
 const consent = { page: 'consent', ...form, account, switchAction, offline: false } as const;
 const client = {
   ...notes,
@@ -154,12 +175,17 @@ export const states: Readonly<Record<string, Page>> = {
   'account-profile': {
     page: 'account',
     section: 'profile',
+    ...form,
     account: { ...account, email: 'ada@example.com', emailVerified: true },
-    notices: [{ kind: 'replay-ended', client: 'Acme Notes' }],
+    replays: [
+      { client: 'Acme Notes', time: since },
+      { client: longName, time: since },
+    ],
   },
   'account-profile-bare': {
     page: 'account',
     section: 'profile',
+    ...form,
     account: { username: 'ada', email: 'ada@example.com' },
     notices: [{ kind: 'password-changed' }],
   },
@@ -174,6 +200,50 @@ export const states: Readonly<Record<string, Page>> = {
     notices: [{ kind: 'access-removed', client: 'Acme Shop' }],
   },
   'account-apps-none': { page: 'account', section: 'apps', ...form, apps: [] },
+  'account-sessions': {
+    page: 'account',
+    section: 'sessions',
+    ...form,
+    sessions: [
+      {
+        id: 's1',
+        device: { browser: 'Firefox', system: 'Linux' },
+        ip: '203.0.113.7',
+        since,
+        seen: since,
+        current: true,
+      },
+      { id: 's2', device: { system: 'Android' }, since, seen: since + 1e9, current: false },
+      {
+        id: 's3',
+        device: {},
+        ip: '2001:db8:1234:5678:9abc:def0:1234:5678',
+        since,
+        seen: since,
+        current: false,
+      },
+    ],
+    notices: [{ kind: 'session-ended' }],
+  },
+  'account-sessions-one': {
+    page: 'account',
+    section: 'sessions',
+    ...form,
+    sessions: [{ id: 's1', device: { browser: 'Safari' }, since, seen: since, current: true }],
+    notices: [{ kind: 'sessions-ended' }],
+  },
+  'account-activity': {
+    page: 'account',
+    section: 'activity',
+    ...form,
+    events: activities.map((kind) => ({
+      kind,
+      time: since,
+      client: kind === 'allowed' ? longName : 'Acme Notes',
+      ip: kind === 'replayed' ? undefined : '203.0.113.7',
+    })),
+  },
+  'account-activity-none': { page: 'account', section: 'activity', ...form, events: [] },
   'account-password': password,
   'problem-password-missing': {
     ...password,

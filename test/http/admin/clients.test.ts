@@ -120,7 +120,8 @@ describe.each(databaseKinds)('clients in the admin API on %s', (kind) => {
         }),
       ),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array<number>(7).fill(412)]);
+    expect(answers.filter(({ status }) => status === 412)).toHaveLength(7);
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
   });
 
   it('are listed each once, in order, while others are added', async () => {

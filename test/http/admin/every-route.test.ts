@@ -93,6 +93,11 @@ describe.each(databaseKinds)('every route of the admin API on %s', (kind) => {
     }),
     'POST /tokens/revoke': async () => ({ body: { token: (await world.tokens(world.web)).access_token } }),
     'GET /keys': () => ({}),
+    'POST /keys/rotate': () => ({ body: { alg: 'ES256' } }),
+    'POST /keys/{kid}/retire': async () => {
+      const { body } = await admin.ok<{ kid: string }>('POST', '/keys/rotate', { body: { alg: 'RS256' } });
+      return { path: `/keys/${body.kid}/retire` };
+    },
   };
 
   it('is described by the OpenAPI document, and is tried here', () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { databaseKinds } from '../../support/databases.ts';
 import { basicAuth } from '../../support/server.ts';
 import { startWorld, type World } from '../../support/fixtures.ts';
-import { AdminClient } from './support/admin-client.ts';
+import { AdminClient, operationsOf } from './support/admin-client.ts';
 
 describe.each(databaseKinds)('requests to the admin API on %s', (kind) => {
   let world: World;
@@ -142,6 +142,19 @@ describe.each(databaseKinds)('requests to the admin API on %s', (kind) => {
     ['/clients/__proto__', 404],
   ])('answers %s with a problem, never a fault of its own', async (path, status) => {
     expect((await admin.call('GET', path)).status).toBe(status);
+  });
+
+  it('looks nothing up under a name with NUL, whatever the route', async () => {
+    const routes = operationsOf(admin.document).filter(({ name }) => name.includes('{'));
+    for (const { name } of routes) {
+      const [method = '', path = ''] = name.split(' ');
+      const { status } = await admin.call(
+        method,
+        path.replaceAll(/\{\w+\}/g, 'a%00'),
+        method === 'GET' ? {} : { body: {} },
+      );
+      expect([name, status]).toEqual([name, 404]);
+    }
   });
 
   it.each<[query: string, pointer: string]>([

@@ -114,9 +114,8 @@ describe.each(databaseKinds)('client secrets in the admin API on %s', (kind) => 
     );
     const made = answers.filter(({ status }) => status === 201);
     expect(made).toHaveLength(4);
-    for (const { status, body } of answers) {
-      if (status !== 201) expect(body).toMatchObject({ status: 409, code: 'too_many_secrets' });
-    }
+    const refused = answers.filter(({ status }) => status !== 201).map(({ body }) => body);
+    expect(refused).toMatchObject(refused.map(() => ({ status: 409, code: 'too_many_secrets' })));
     expect(await live(as)).toHaveLength(5);
     for (const { body } of made) expect(await works(as, (body as Secret).client_secret)).toBe(true);
     expect((await rotate(as, { expire_old: 'now' })).status).toBe(201); // the five are not alive afterwards
@@ -190,6 +189,17 @@ describe.each(databaseKinds)('client secrets in the admin API on %s', (kind) => 
       expires_at: null,
     });
     expect((await admin.call('PATCH', path, { body: { hint: 'aaaa' } })).status).toBe(422);
+  });
+
+  it('tell when they were last used', async () => {
+    const as = await client();
+    await rotate(as);
+    expect((await list(as)).map((each) => each['last_used_at'])).toEqual([null, null]);
+    const before = Date.now();
+    expect(await works(as)).toBe(true);
+    const used = async (): Promise<unknown[]> => (await list(as)).map((each) => each['last_used_at']);
+    await expect.poll(used, { timeout: 15_000 }).toEqual([expect.any(String), null]);
+    expect(Date.parse(String((await used())[0]))).toBeGreaterThanOrEqual(before);
   });
 
   it('are paged', async () => {

@@ -1,0 +1,36 @@
+-- CreateTable
+CREATE TABLE "webhooks" (
+    "id" TEXT NOT NULL,
+    "url" TEXT NOT NULL,
+    "events" TEXT NOT NULL,
+    "enabled" BOOLEAN NOT NULL,
+    "secret" BYTEA NOT NULL,
+    "version" INTEGER NOT NULL,
+    "created_at" BIGINT NOT NULL,
+    "updated_at" BIGINT NOT NULL,
+
+    CONSTRAINT "webhooks_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "outbox" (
+    "id" TEXT NOT NULL,
+    "webhook_id" TEXT NOT NULL,
+    "type" TEXT NOT NULL,
+    "body" TEXT NOT NULL,
+    "attempts" INTEGER NOT NULL,
+    "due_at" BIGINT,
+    "error" TEXT,
+    "expires_at" BIGINT NOT NULL,
+
+    CONSTRAINT "outbox_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateIndex
+CREATE INDEX "webhooks_created_at_id_idx" ON "webhooks"("created_at", "id");
+
+-- CreateIndex
+CREATE INDEX "outbox_webhook_id_due_at_idx" ON "outbox"("webhook_id", "due_at");
+
+-- CreateIndex
+CREATE INDEX "outbox_expires_at_idx" ON "outbox"("expires_at");

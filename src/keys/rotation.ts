@@ -1,0 +1,86 @@
+/** Rotation of signing keys: by age in the background, and by admins. Carries out what `life-cycle.ts` decides. */
+import type { Clock } from '../lib/clock.ts';
+import { PortcullisError } from '../lib/errors.ts';
+import type { Origin } from '../storage/origin.ts';
+import type { SigningKey, SigningKeys } from '../storage/signing-keys.ts';
+import type { CurrentKeys } from './current.ts';
+import {
+  advanceKeys,
+  agedAlgorithms,
+  policyOf,
+  publishKeys,
+  replaceKeys,
+  retireKey,
+  somethingDue,
+  type KeyPolicySettings,
+  type NewKey,
+} from './life-cycle.ts';
+import { newSigningKey } from './ring.ts';
+
+/** What admins do to signing keys. When a promise resolves, this node acts on the change. */
+export interface KeyAdministration {
+  /** Oldest first, those that are gone included. */
+  list(): Promise<SigningKey[]>;
+  /**
+   * Makes a new key for each of `algorithms`, or for every one that is in use: published now, it signs once every
+   * cache knows it. `immediate`: it signs now, and the key before it leaves; what that one signed is inactive.
+   * @throws PortcullisError `too_many_keys` (409)
+   */
+  rotate(algorithms: readonly string[] | undefined, immediate: boolean, by: Origin): Promise<SigningKey[]>;
+  /**
+   * Takes a key out at once: what it signed is inactive. The active one is replaced. Idempotent.
+   * @throws PortcullisError `not_found` (404)
+   */
+  retire(kid: string, by: Origin): Promise<SigningKey>;
+}
+
+export interface KeyRotation extends KeyAdministration {
+  /** Does what is due by now. To be called often: it asks the database only when something is. */
+  advance(): Promise<void>;
+}
+
+export function createKeyRotation(
+  store: SigningKeys,
+  current: CurrentKeys,
+  settings: KeyPolicySettings,
+  clock: Clock,
+): KeyRotation {
+  const policy = async () => policyOf(settings, await store.longestTokenTtl());
+  const change = async (plan: Parameters<SigningKeys['change']>[0], by: Origin): Promise<SigningKey[]> => {
+    const keys = await store.change(plan, by);
+    await current.reload();
+    return keys;
+  };
+  const make = (algorithms: readonly string[]): Promise<NewKey[]> =>
+    Promise.all(algorithms.map(newSigningKey));
+  return {
+    list: store.list,
+    async rotate(algorithms, immediate, by) {
+      const inUse = (): string[] => [
+        ...new Set(current.keys.filter(({ status }) => status === 'active').map(({ alg }) => alg)),
+      ];
+      const made = await make(algorithms ?? inUse());
+      const now = clock.now();
+      const plan = immediate ? replaceKeys(made, now) : publishKeys(made, now, await policy());
+      const keys = await change(plan, by);
+      return keys.filter(({ kid }) => made.some((key) => key.kid === kid));
+    },
+    async retire(kid, by) {
+      const known = (await store.list()).find((key) => key.kid === kid);
+      if (!known) throw new PortcullisError('not_found', 404, 'There is no such key.');
+      if (known.status === 'retired') return known;
+      // It may be the active one by the time of the change: a replacement is at hand in any case.
+      const replacement = await newSigningKey(known.alg);
+      const keys = await change(retireKey(kid, replacement, clock.now()), by);
+      return keys.find((key) => key.kid === kid) ?? known;
+    },
+    async advance() {
+      const now = clock.now();
+      // What is due does not hang on the lifetimes of tokens.
+      const rough = policyOf(settings, 0);
+      if (!somethingDue(current.keys, now, rough)) return;
+      const made = await make(agedAlgorithms(current.keys, now, rough));
+      await change(advanceKeys(made, now, await policy()), { actor: 'system' });
+    },
+  };
+}

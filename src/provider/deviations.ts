@@ -1,0 +1,70 @@
+/** Where the engine answers otherwise than the contract and the RFCs say, each put right around it in one function. */
+import { Provider, type KoaContextWithOIDC } from 'oidc-provider';
+
+type Next = () => Promise<void>;
+type Form = Readonly<Record<string, unknown>>;
+
+const formOf = (ctx: KoaContextWithOIDC): Form => (ctx.req as { body?: Form }).body ?? {};
+
+/** RFC 7662, 2.1 and RFC 6749, 5.2: a caller of /introspect that does not authenticate is refused with 401. */
+export async function introspectionNeedsClient(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  const form = formOf(ctx);
+  if (ctx.get('authorization') || form['client_secret'] || form['client_assertion']) {
+    await next();
+    return;
+  }
+  ctx.status = 401;
+  ctx.set('cache-control', 'no-store');
+  ctx.set('www-authenticate', `Basic realm="${ctx.host}"`);
+  ctx.body = { error: 'invalid_client', error_description: 'client authentication failed' };
+}
+
+/** Trap (`actions/token.js`): a grant type that the client may not use is `unauthorized_client` (RFC 6749, 5.2). */
+export async function unauthorizedGrantType(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  await next();
+  const body = ctx.body as { error?: string; error_description?: string } | undefined;
+  if (
+    ctx.status === 400 &&
+    body?.error_description === 'requested grant type is not allowed for this client'
+  ) {
+    ctx.body = { ...body, error: 'unauthorized_client' };
+  }
+}
+
+/**
+ * Trap (`actions/grants/authorization_code.js`): a client that leaves `redirect_uri` out is held to the registered
+ * one, which lacks the port that a native client listened on. What the code was issued to is what counts (OAuth 2.1).
+ */
+export function acceptOmittedRedirectUri({ AuthorizationCode }: Provider): void {
+  const find = AuthorizationCode.find.bind(AuthorizationCode);
+  AuthorizationCode.find = (async (value: string, options?: { ignoreExpiration?: boolean }) => {
+    const code = await find(value, options);
+    const ctx = Provider.ctx;
+    if (code && ctx?.oidc.route === 'token' && !formOf(ctx)['redirect_uri']) {
+      const { params, client } = ctx.oidc;
+      if (params && client?.redirectUris?.length === 1)
+        params['redirect_uri'] = (code as { redirectUri?: string }).redirectUri;
+    }
+    return code;
+  }) as typeof AuthorizationCode.find;
+}
+
+/**
+ * Trap (`actions/end_session.js`): where nobody is signed in the engine answers with a form that submits itself by
+ * JavaScript. There is nothing to ask: the browser goes on at once, to a registered address or to our own page.
+ */
+export async function logoutOfNobody(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  await next();
+  const { session, params } = ctx.oidc;
+  if (ctx.status !== 200 || !session || session.accountId !== undefined) return;
+  const { post_logout_redirect_uri: registered, state } = params ?? {};
+  const target = new URL(
+    typeof registered === 'string' ? registered : ctx.oidc.urlFor('end_session_success'),
+  );
+  if (typeof registered === 'string' && typeof state === 'string') target.searchParams.set('state', state);
+  ctx.remove('set-cookie'); // the session was made for that form only
+  await session.destroy();
+  ctx.body = null;
+  ctx.redirect(target.href);
+  ctx.status = 303;
+}

@@ -1,0 +1,276 @@
+/**
+ * Several processes that serve one port: a primary that only watches over them, and its workers. `start` decides who
+ * is which. A worker that ends is replaced, more slowly each time; all are stopped, or replaced one by one, without
+ * a failed request. The primary serves the management port for all of them.
+ */
+import cluster, { type Worker } from 'node:cluster';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Settings } from './config/schema.ts';
+import type { Health } from './http/health.ts';
+import { closeServer, listenOn } from './http/listen.ts';
+import { createManagementServer } from './http/management.ts';
+import { StartError } from './lib/errors.ts';
+import { VERSION } from './lib/version.ts';
+import { createLogger, type Logger } from './telemetry/logger.ts';
+import { mergeCounts, renderMerged, type Metrics } from './telemetry/metrics.ts';
+
+/** A server that runs. */
+export interface Serving {
+  readonly port: number;
+  readonly managementPort: number | undefined;
+  readonly logger: Logger;
+  /** @param grace milliseconds, see `Listening.close` */
+  stop(grace: number): Promise<void>;
+  /** Replaces every process by a new one. */
+  roll?(): Promise<void>;
+}
+
+/** A server in one process, with what the primary asks of it. */
+export interface ServingAlone extends Serving {
+  readonly metrics: Pick<Metrics, 'snapshot'>;
+  readonly health: Pick<Health, 'checks'>;
+}
+
+type Checks = Record<string, boolean>;
+type Question = 'metrics' | 'checks';
+interface ToWorker {
+  readonly ask?: { readonly id: number; readonly what: Question };
+  /** Grace in milliseconds. */
+  readonly stop?: number;
+}
+interface ToPrimary {
+  readonly answer?: { readonly id: number; readonly value: object };
+  /** Why it could not start. */
+  readonly failed?: string;
+  /** What it has counted in its life. */
+  readonly counted?: object;
+}
+
+interface Member {
+  readonly worker: Worker;
+  readonly ended: Promise<void>;
+  serving: boolean;
+  stopping: boolean;
+  failed?: string;
+  counted?: object;
+}
+
+/** Milliseconds. */
+const FIRST_PAUSE = 100;
+const LONGEST_PAUSE = 15_000;
+const STEADY = 60_000;
+const ANSWER_TIME = 2_000;
+const STOP_TIME = 15_000;
+
+/**
+ * Starts the workers; the first alone, for it may have a database to make.
+ * @param elapsed milliseconds of a stopwatch
+ * @throws StartError what kept the first one from starting
+ */
+export async function startWorkers(settings: Settings, elapsed: () => number): Promise<Serving> {
+  const logger = createLogger({ environment: settings.environment });
+  const members = new Set<Member>();
+  const questions = new Map<number, (value: object | undefined) => void>();
+  let asked = 0;
+  let departed: Promise<object[]> = Promise.resolve([]);
+  let stopping = false;
+  let rolling = false;
+  let crashes = 0;
+  let lastCrash = -Infinity;
+  let port = 0;
+
+  /** Resolves when the new worker serves. @throws StartError when it ends before that */
+  function launch(): Promise<Member> {
+    const worker = cluster.fork();
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    const member: Member = { worker, ended, serving: false, stopping: false };
+    members.add(member);
+    worker.on('message', ({ answer, failed, counted }: ToPrimary) => {
+      if (answer) questions.get(answer.id)?.(answer.value);
+      if (failed !== undefined) member.failed = failed;
+      if (counted) member.counted = counted;
+    });
+    worker.on('error', (error) => logger.warn({ err: error }, 'a worker cannot be reached'));
+    return new Promise((resolve, reject) => {
+      worker.once('listening', (address) => {
+        ({ port } = address);
+        member.serving = true;
+        resolve(member);
+      });
+      worker.once('exit', (code, signal) => {
+        members.delete(member);
+        if (member.counted) depart(member.counted);
+        if (!member.serving) {
+          reject(new StartError(member.failed ?? `a worker ended before it served (${signal ?? code})`));
+        } else if (!member.stopping && !stopping) {
+          logger.error(
+            { event: 'worker.ended', pid: worker.process.pid, exit_code: code, signal },
+            'a worker ended by itself',
+          );
+          void replace();
+        }
+      });
+    });
+  }
+
+  /** Starts a worker in the place of one that ended, as often as it takes. */
+  async function replace(): Promise<void> {
+    for (;;) {
+      crashes = elapsed() - lastCrash > STEADY ? 0 : crashes + 1;
+      lastCrash = elapsed();
+      await pause(Math.min(FIRST_PAUSE * 2 ** crashes, LONGEST_PAUSE));
+      if (stopping) return;
+      try {
+        const { worker } = await launch();
+        logger.info({ event: 'worker.replaced', pid: worker.process.pid }, 'a new worker serves');
+        return;
+      } catch (error) {
+        logger.error({ event: 'worker.failed', err: error }, 'a worker did not start');
+      }
+    }
+  }
+
+  /** Counters must not fall when a process is replaced: what it has counted stays. */
+  function depart(counted: object): void {
+    departed = departed.then(async (before) => [await mergeCounts([...before, counted])]);
+  }
+
+  const tell = (member: Member, message: ToWorker): void => {
+    if (member.worker.isConnected()) member.worker.send(message);
+  };
+
+  async function end(member: Member, grace: number): Promise<void> {
+    member.stopping = true;
+    tell(member, { stop: grace });
+    const limit = setTimeout(() => member.worker.process.kill('SIGKILL'), grace + STOP_TIME);
+    await member.ended;
+    clearTimeout(limit);
+  }
+
+  /** What the workers that answer in time answer. */
+  async function ask<T extends object>(what: Question): Promise<[Member, T][]> {
+    const answers = await Promise.all(
+      [...members]
+        .filter(({ serving }) => serving)
+        .map(async (member) => {
+          const id = ++asked;
+          const value = await new Promise<object | undefined>((resolve) => {
+            questions.set(id, resolve);
+            setTimeout(resolve, ANSWER_TIME, undefined).unref();
+            void member.ended.then(() => resolve(undefined));
+            tell(member, { ask: { id, what } });
+          });
+          questions.delete(id);
+          return [member, value] as const;
+        }),
+    );
+    return answers.flatMap(([member, value]) => (value ? [[member, value as T] as [Member, T]] : []));
+  }
+
+  const management = createManagementServer({
+    version: VERSION,
+    metrics: {
+      async render() {
+        const answers = await ask<object>('metrics');
+        for (const [member, snapshot] of answers) member.counted = snapshot;
+        return renderMerged([...(await departed), ...answers.map(([, snapshot]) => snapshot)]);
+      },
+    },
+    health: {
+      async checks() {
+        const answers = await ask<Checks>('checks');
+        const all: Checks = { workers: answers.length > 0 };
+        for (const [, checks] of answers) {
+          for (const [name, good] of Object.entries(checks)) all[name] = good && all[name] !== false;
+        }
+        return { ...all, not_draining: !stopping };
+      },
+    },
+  });
+  const managementPort = await listenOn(management, settings.managementPort, settings.managementHost);
+  try {
+    await launch();
+  } catch (error) {
+    await closeServer(management);
+    throw error;
+  }
+  for (let more = 1; more < settings.workers; more++) {
+    launch().catch((error: unknown) => {
+      logger.error({ event: 'worker.failed', err: error }, 'a worker did not start');
+      void replace();
+    });
+  }
+
+  return {
+    port,
+    managementPort,
+    logger,
+    async stop(grace) {
+      stopping = true;
+      await Promise.all([...members].map((member) => end(member, grace)));
+      await closeServer(management);
+    },
+    async roll() {
+      if (rolling || stopping) return;
+      rolling = true;
+      logger.info({ event: 'workers.restarting' }, 'the workers are replaced one by one');
+      try {
+        for (const old of [...members].filter(({ serving }) => serving)) {
+          if (stopping) return;
+          await launch();
+          await end(old, ROLL_GRACE);
+        }
+        logger.info({ event: 'workers.restarted' }, 'all workers are new');
+      } catch (error) {
+        logger.error({ event: 'worker.failed', err: error }, 'a new worker did not start: the others stay');
+      } finally {
+        rolling = false;
+      }
+    },
+  };
+}
+
+/** Milliseconds, see `Listening.close`: the new worker takes what comes meanwhile. */
+const ROLL_GRACE = 2_000;
+
+/** What a worker does: serves, answers the primary, and ends when it is told to. */
+export async function runWorker(serve: () => Promise<ServingAlone>): Promise<void> {
+  const tell = (message: ToPrimary): Promise<void> =>
+    new Promise((resolve) => {
+      if (process.connected) process.send?.(message, () => resolve());
+      else resolve();
+    });
+  let serving: ServingAlone;
+  try {
+    serving = await serve();
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    await tell({ failed: error.message });
+    process.exit(1);
+  }
+  const { metrics, health, logger } = serving;
+  let ending = false;
+  const end = async (grace: number): Promise<void> => {
+    if (ending) return;
+    ending = true;
+    try {
+      await serving.stop(grace);
+    } catch (error) {
+      logger.error({ err: error }, 'did not stop cleanly');
+      process.exit(1);
+    }
+    await tell({ counted: await metrics.snapshot() });
+    cluster.worker?.once('disconnect', () => process.exit(0));
+    cluster.worker?.disconnect(); // a connection that is on its way here goes to another worker
+  };
+  process.on('message', ({ ask, stop }: ToWorker) => {
+    if (stop !== undefined) void end(stop);
+    if (!ask) return;
+    const answer: Promise<object> = ask.what === 'metrics' ? metrics.snapshot() : health.checks();
+    void answer.then((value) => tell({ answer: { id: ask.id, value } }));
+  });
+  // A terminal and a service manager send their signals to workers too.
+  process.on('SIGTERM', () => void end(ROLL_GRACE));
+  process.on('SIGINT', () => {}); // the primary says so
+  process.on('SIGHUP', () => {});
+}
