@@ -12,6 +12,9 @@ import { createClientRegistry } from './clients/registry.ts';
 import { createSecretAdministration } from './clients/secret-administration.ts';
 import { developmentAdmin, developmentSecretKeys, ensureDataDir } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
+import { createDeliverer } from './delivery/deliverer.ts';
+import { createOutbound } from './delivery/outbound.ts';
+import { createWebhookAdministration } from './delivery/webhooks.ts';
 import { createGrantAdministration } from './grants/administration.ts';
 import { createAdminApi } from './http/admin/admin-api.ts';
 import { createAccountPages } from './http/account.ts';
@@ -111,6 +114,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   });
   const { database, dataKeys } = storage;
   const now = (): number => clock.now();
+  const fetch = createOutbound({ fetchAllow: settings.fetchAllow });
   const clients = createClientRegistry(storage.clients, { now });
   const apis = createApiRegistry(storage.apis, { defaultApi: settings.defaultApi }, { now });
 
@@ -259,13 +263,22 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         apis,
       }),
       keys: rotation,
+      webhooks: createWebhookAdministration({
+        store: storage.webhooks,
+        outbox: storage.outbox,
+        fetch,
+        clock,
+        fetchAllow: settings.fetchAllow,
+      }),
       audit: createAuditLog(database),
       changes: storage.changes,
     }),
   });
 
   const forget = { clients: clients.forget, apis: apis.forget };
-  background = startBackground({ settings, clock, logger, metrics, storage, keys, rotation, forget });
+  const deliverer = createDeliverer({ ...storage, fetch, clock, logger });
+  const duties = [deliverer];
+  background = startBackground({ settings, clock, logger, metrics, storage, keys, rotation, forget, duties });
 
   let listening: Listening | undefined;
   return {
@@ -285,6 +298,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       draining = true;
       await listening?.close(grace);
       await background?.stop();
+      await deliverer.idle();
       await secretUse.close();
       await database.close();
     },

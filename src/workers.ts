@@ -95,6 +95,7 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
       worker.once('listening', (address) => {
         ({ port } = address);
         member.serving = true;
+        logger.info({ event: 'worker.started', pid: worker.process.pid }, 'a worker serves');
         resolve(member);
       });
       worker.once('exit', (code, signal) => {
@@ -121,8 +122,7 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
       await pause(Math.min(FIRST_PAUSE * 2 ** crashes, LONGEST_PAUSE));
       if (stopping) return;
       try {
-        const { worker } = await launch();
-        logger.info({ event: 'worker.replaced', pid: worker.process.pid }, 'a new worker serves');
+        await launch();
         return;
       } catch (error) {
         logger.error({ event: 'worker.failed', err: error }, 'a worker did not start');

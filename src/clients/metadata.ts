@@ -1,6 +1,7 @@
 /** Client metadata: a document as the admin API (and, later, registration) takes it, validated as a whole. */
 import { PortcullisError } from '../lib/errors.ts';
 import { type Fault, faultsOf, isObject, mergePatch } from '../lib/documents.ts';
+import { OIDC_SCOPES } from './apis.ts';
 import { permissions, responseTypesOf, rules } from './client-rules.ts';
 import { clientSchema, DEVICE_CODE, type ParsedClient, readOnlyMembers } from './client-schema.ts';
 
@@ -102,9 +103,11 @@ function derive(parsed: ParsedClient): ClientMetadata {
   };
 }
 
+/** Every scope of OpenID Connect that the grants have a use for; scopes of APIs are given by name. */
 function defaultScope({ grant_types: types }: ParsedClient): string {
   if (!types.includes('authorization_code') && !types.includes(DEVICE_CODE)) return '';
-  return types.includes('refresh_token') ? 'openid profile email offline_access' : 'openid profile email';
+  const names = OIDC_SCOPES.filter((name) => name !== 'offline_access' || types.includes('refresh_token'));
+  return names.join(' ');
 }
 
 const without = (input: object, members: ReadonlySet<string | undefined>): unknown =>

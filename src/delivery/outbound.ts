@@ -69,10 +69,10 @@ export function createOutbound(options: OutboundOptions): OutboundFetch {
     }
     const late = AbortSignal.timeout(timeout);
     const signal = init.signal ? AbortSignal.any([init.signal, late]) : late;
-    // Puts body and headers into their one form; never fetched itself.
-    const asked = new Request(url, { ...init, signal: null, redirect: 'manual' });
-    const body = Buffer.from(await asked.arrayBuffer());
     try {
+      // Puts body and headers into their one form, and refuses credentials in a URL; never fetched itself.
+      const asked = new Request(url, { ...init, signal: null, redirect: 'manual' });
+      const body = Buffer.from(await asked.arrayBuffer());
       const addresses = await beforeAbort(addressesOf(url, allowed), signal);
       const answer = await send(url, asked, body, pinnedTo(addresses), signal);
       return await responseOf(answer, maxBytes);

@@ -161,7 +161,7 @@ export function createServer(deps: ServerDependencies): Koa {
       if (form) giveForm(ctx, form);
       // The engine takes what stands before the path for the mount's path.
       (ctx.req as { originalUrl?: string }).originalUrl = basePath + ctx.url;
-      return engine.handle(ctx, next);
+      await engine.handle(ctx, next);
     };
     if (!route.api) return answer();
     const cors = route.methods.includes('OPTIONS');

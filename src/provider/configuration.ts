@@ -101,7 +101,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       short: { httpOnly: true, sameSite: 'lax' },
     },
     pkce: { required: (_ctx, client) => recordOf(client).metadata.require_pkce },
-    extraParams: { state: requireState } as never, // a parameter that is known already: this only adds the check
+    extraParams: { state: requireState }, // a parameter that is known already: this only adds the check
     clientBasedCORS: (_ctx, origin, client) => recordOf(client).metadata.allowed_origins.includes(origin),
     findAccount: createFindAccount(deps),
     loadExistingGrant: createGrantLoader(deps),

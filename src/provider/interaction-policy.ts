@@ -27,7 +27,7 @@ function essentialAcrs({ oidc }: KoaContextWithOIDC): unknown[] | undefined {
   if (asked.values !== undefined) {
     if (!Array.isArray(asked.values))
       throw new errors.InvalidRequest('claims.id_token.acr.values must be a list');
-    return asked.values;
+    return asked.values as unknown[];
   }
   return asked.value === undefined ? undefined : [asked.value];
 }

@@ -58,6 +58,9 @@ interface Catalogue {
   'api.created': With<{ identifier: string }>;
   'api.updated': With<{ identifier: string }>;
   'api.deleted': With<{ identifier: string }>;
+  'webhook.created': With<{ webhook_id: string }>;
+  'webhook.updated': With<{ webhook_id: string; changed: readonly string[] }>;
+  'webhook.deleted': With<{ webhook_id: string }>;
   'admin.denied': With<{ reason: string }>;
 }
 
@@ -141,6 +144,9 @@ const meanings: { readonly [T in EventType]: Meaning<T> } = {
   'api.created': info,
   'api.updated': info,
   'api.deleted': info,
+  'webhook.created': info,
+  'webhook.updated': info,
+  'webhook.deleted': info,
   'admin.denied': { level: 'warn' },
 };
 

@@ -1,10 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { databaseKinds } from '../support/databases.ts';
 import { basicAuth } from '../support/server.ts';
+import { invite } from './support/people.ts';
 import { openCluster, until, type Cluster, type Node } from './support/processes.ts';
 
-/** Requests that never rest: how many were answered with a token, and what went wrong. */
-function startLoad(node: Node, cluster: Cluster, parallel = 4) {
+const PARALLEL = 4;
+
+/** Requests that never rest, as long as the server says that it is ready: how many were answered, and what failed. */
+function startLoad(node: Node, cluster: Cluster) {
   const failures: string[] = [];
   let [answered, running] = [0, true];
   const one = async (): Promise<void> => {
@@ -24,10 +27,18 @@ function startLoad(node: Node, cluster: Cluster, parallel = 4) {
       await new Promise((resolve) => setTimeout(resolve, 5)); // a light load: starts need the machine too
     }
   };
-  const loops = Array.from({ length: parallel }, one);
+  const balancer = async (): Promise<void> => {
+    while (running) {
+      const ready = await fetch(`${node.url}/health/ready`).catch(() => undefined);
+      if (ready?.status === 503) running = false;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  };
+  const loops = [balancer(), ...Array.from({ length: PARALLEL }, one)];
   return {
     failures,
     answered: () => answered,
+    ended: () => Promise.all(loops),
     async stop() {
       running = false;
       await Promise.all(loops);
@@ -35,36 +46,77 @@ function startLoad(node: Node, cluster: Cluster, parallel = 4) {
   };
 }
 
-const pids = (node: Node): number[] =>
-  [...node.output.join('').matchAll(/"pid":(\d+)/g)].map(([, pid]) => Number(pid));
-const metric = async (node: Node, line: RegExp): Promise<number> => {
-  const text = await (await fetch(`${node.management}/metrics`)).text();
-  return Number(line.exec(text)?.[1] ?? Number.NaN);
-};
+/** Process ids of the workers in the order of their start. */
+const workersOf = (node: Node): number[] =>
+  [...node.output.join('').matchAll(/event=worker\.started pid=(\d+)/g)].map(([, pid]) => Number(pid));
 const ISSUED = /^portcullis_tokens_issued_total\{grant_type="client_credentials"\} (\d+)/m;
+const issued = async (node: Node): Promise<number> =>
+  Number(ISSUED.exec(await (await fetch(`${node.management}/metrics`)).text())?.[1]);
 
-describe.each(databaseKinds)('several workers on %s', (kind) => {
+describe.each(databaseKinds)('two workers on %s', (kind) => {
   let cluster: Cluster;
   let node: Node;
   beforeEach(async () => {
     cluster = await openCluster(kind, { PORTCULLIS_WORKERS: '2' });
     node = await cluster.start();
+    await until('both serve', () => workersOf(node).length === 2);
   });
   afterEach(() => cluster.close());
 
-  it('are replaced one by one on SIGHUP, and stop on SIGTERM, without a failed request', async () => {
-    const t0 = performance.now();
+  it('are replaced one by one on SIGHUP, and end on SIGTERM, without a failed request', async () => {
     const load = startLoad(node, cluster);
     await until('some load', () => load.answered() > 20);
     node.process.kill('SIGHUP');
     await until('replaced', () => node.output.join('').includes('workers.restarted'));
-    console.log('rolled', performance.now() - t0, load.answered(), load.failures.length);
+    expect(new Set(workersOf(node)).size).toBe(4);
+    const before = load.answered();
+    await until('load on the new ones', () => load.answered() > before + 20);
     await load.stop();
-    expect(load.failures).toEqual([]);
     // What was counted by processes that are gone is still counted.
-    expect(await metric(node, ISSUED)).toBe(load.answered());
+    expect(await issued(node)).toBe(load.answered());
+
+    const more = startLoad(node, cluster);
+    await until('some load', () => more.answered() > 20);
     node.process.kill('SIGTERM');
+    await more.ended();
     expect(await node.ended()).toBe(0);
-    console.log('ended', performance.now() - t0);
+    expect([...load.failures, ...more.failures]).toEqual([]);
   }, 90_000);
+
+  it('one that is killed is replaced, and reported; only its own requests are lost', async () => {
+    const load = startLoad(node, cluster);
+    await until('some load', () => load.answered() > 20);
+    process.kill(workersOf(node)[0]!, 'SIGKILL');
+    await until('replaced', () => workersOf(node).length === 3);
+    await load.stop();
+    expect(load.failures.length).toBeLessThanOrEqual(PARALLEL);
+    expect(node.output.join('')).toContain('a worker ended by itself');
+  }, 60_000);
+
+  it('use one refresh token at once: one wins, and the family ends', async () => {
+    const people = await invite(node.url, cluster);
+    for (let round = 0; round < 3; round++) {
+      const { refresh_token: token = '' } = await people.signIn();
+      const answers = await Promise.all(Array.from({ length: 16 }, () => people.refresh(token)));
+      const won = answers.filter(({ status }) => status === 200);
+      expect(won).toHaveLength(1);
+      expect(new Set(answers.filter((each) => !won.includes(each)).map(({ body }) => body['error']))).toEqual(
+        new Set(['invalid_grant']),
+      );
+      expect((await people.refresh(String(won[0]?.body['refresh_token']))).status).toBe(400);
+    }
+  }, 60_000);
+
+  it('write at once without an error', async () => {
+    const people = await invite(node.url, cluster);
+    const chain = async (): Promise<void> => {
+      let { refresh_token: token = '' } = await people.signIn();
+      for (let step = 0; step < 10; step++) {
+        const { status, body } = await people.refresh(token);
+        expect({ status, body }).toMatchObject({ status: 200 });
+        token = String(body['refresh_token']);
+      }
+    };
+    await Promise.all(Array.from({ length: 6 }, chain));
+  }, 60_000);
 });

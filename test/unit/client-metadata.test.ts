@@ -61,7 +61,7 @@ describe('a client document', () => {
       allowed_origins: [],
       grant_types: ['authorization_code'],
       response_types: ['code'],
-      scope: 'openid profile email',
+      scope: 'openid profile email address phone',
       token_endpoint_auth_method: 'client_secret_basic',
       subject_type: 'public',
       id_token_signed_response_alg: 'RS256',
@@ -407,7 +407,7 @@ describe('a patch', () => {
     const merged = mergeClient(existing, { client_name: null, access_token_ttl: null, scope: null }, context);
     expect(merged.client_name).toBeUndefined();
     expect(merged.access_token_ttl).toBeUndefined();
-    expect(merged.scope).toBe('openid profile email');
+    expect(merged.scope).toBe('openid profile email address phone');
   });
 
   it('derives anew what follows from other members', () => {

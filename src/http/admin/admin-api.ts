@@ -9,6 +9,7 @@ import type { ClientAdministration } from '../../clients/administration.ts';
 import type { ApiAdministration } from '../../clients/api-administration.ts';
 import type { ClientRegistry } from '../../clients/registry.ts';
 import type { SecretAdministration } from '../../clients/secret-administration.ts';
+import type { WebhookAdministration } from '../../delivery/webhooks.ts';
 import type { GrantAdministration } from '../../grants/administration.ts';
 import type { KeyAdministration } from '../../keys/rotation.ts';
 import { faultsOf } from '../../lib/documents.ts';
@@ -35,6 +36,7 @@ import { allowed, createRouter } from './router.ts';
 import { secretRoutes } from './secrets.ts';
 import { tokenRoutes } from './tokens.ts';
 import { userRoutes } from './users.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 export interface AdminDependencies {
   readonly issuer: string;
@@ -47,6 +49,7 @@ export interface AdminDependencies {
   readonly grants: GrantAdministration;
   readonly tokens: TokenInspector;
   readonly keys: KeyAdministration;
+  readonly webhooks: WebhookAdministration;
   readonly audit: AuditLog;
   readonly changes: Pick<Changes, 'record'>;
 }
@@ -67,6 +70,7 @@ export function createAdminApi(deps: AdminDependencies): Middleware {
     ...auditRoutes(deps.audit),
     ...tokenRoutes(deps.tokens),
     ...keyRoutes(deps.keys),
+    ...webhookRoutes(deps.webhooks),
   ];
   const find = createRouter(routes);
   const openapi = publish(createOpenApi(routes, deps.issuer));

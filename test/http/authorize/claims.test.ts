@@ -71,7 +71,8 @@ describe.each(databaseKinds)('the claims parameter on %s', (kind) => {
   });
 
   it('takes names of the language as any other unknown claim', async () => {
-    const value = '{"userinfo":{"__proto__":null,"constructor":null,"toString":null},"id_token":{"__proto__":{"x":1}}}';
+    const value =
+      '{"userinfo":{"__proto__":null,"constructor":null,"toString":null},"id_token":{"__proto__":{"x":1}}}';
     const tokens = await world.tokens(world.web, { params: { claims: value, scope: 'openid' } });
     expect((await world.userinfo(tokens.access_token)).body).toEqual({ sub: world.userId });
   });

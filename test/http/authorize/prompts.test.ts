@@ -120,7 +120,9 @@ describe.each(databaseKinds)('prompts on %s', (kind) => {
     it('asks although everything was allowed before, of first-party clients too', async () => {
       for (const client of [world.web, firstParty]) {
         const { browser } = await world.authorize(client, { params: { scope: 'openid' } });
-        expect((await ask(world, client, { prompt: 'consent', scope: 'openid' }, browser)).page).toBe('consent');
+        expect((await ask(world, client, { prompt: 'consent', scope: 'openid' }, browser)).page).toBe(
+          'consent',
+        );
       }
     });
 
@@ -189,7 +191,9 @@ describe.each(databaseKinds)('prompts on %s', (kind) => {
       const silent = { id_token_hint: alice.id_token, prompt: 'none' };
       expect((await ask(world, world.web, silent, alice.browser)).result.get('code')).toBeTruthy();
       expect((await ask(world, world.web, silent, other.browser)).error).toBe('login_required');
-      expect((await ask(world, world.web, { id_token_hint: alice.id_token }, other.browser)).page).toBe('login');
+      expect((await ask(world, world.web, { id_token_hint: alice.id_token }, other.browser)).page).toBe(
+        'login',
+      );
     });
 
     it('is taken when it has expired, and refused when it is forged or another client’s', async () => {
@@ -198,7 +202,9 @@ describe.each(databaseKinds)('prompts on %s', (kind) => {
         'invalid_request',
       );
       expect((await ask(world, world.spa, { id_token_hint: hint }, browser)).error).toBe('invalid_request');
-      expect((await ask(world, world.web, { id_token_hint: 'nonsense' }, browser)).error).toBe('invalid_request');
+      expect((await ask(world, world.web, { id_token_hint: 'nonsense' }, browser)).error).toBe(
+        'invalid_request',
+      );
     });
   });
 

@@ -57,7 +57,9 @@ describe('redirect URIs', () => {
 
   it('are not followed when two are given: at most the only registered one is', async () => {
     await stays(two, { redirect_uri: [two.redirect, 'https://evil.example/cb'] });
-    const reply = await ask(world, world.web, { redirect_uri: ['https://evil.example/cb', world.web.redirect] });
+    const reply = await ask(world, world.web, {
+      redirect_uri: ['https://evil.example/cb', world.web.redirect],
+    });
     expect(reply.target).toBe(world.web.redirect);
     expect(reply.error).toBe('invalid_request');
   });
@@ -74,7 +76,11 @@ describe('redirect URIs', () => {
   });
 
   it('are not followed for a disabled client', async () => {
-    const off = await world.client({ client_id: 'off', enabled: false, redirect_uris: ['https://off.example/cb'] });
+    const off = await world.client({
+      client_id: 'off',
+      enabled: false,
+      redirect_uris: ['https://off.example/cb'],
+    });
     expect((await stays(off, {})).text).toContain('invalid_client');
   });
 

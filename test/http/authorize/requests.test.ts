@@ -148,7 +148,9 @@ describe.each(databaseKinds)('the authorization request on %s', (kind) => {
       const refused = await ask(world, relaxed, { ...without, state: undefined });
       expect(refused.error).toBe('invalid_request');
       expect(refused.target).toBe(relaxed.redirect);
-      expect((await ask(world, relaxed, { scope: 'openid', state: undefined })).error).toBe('invalid_request');
+      expect((await ask(world, relaxed, { scope: 'openid', state: undefined })).error).toBe(
+        'invalid_request',
+      );
       const { code } = await world.authorize(relaxed, { params: without });
       // Downgrade: a verifier where the request had no challenge (RFC 9700, 2.1.1).
       expect(await redeem(relaxed, code, { code_verifier: newPkce().verifier })).toMatchObject({

@@ -100,14 +100,21 @@ describe.each(databaseKinds)('client authentication by secret on %s', (kind) => 
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
   });
 
-  it.each(['/token', '/revoke', '/introspect', '/par'])('refuses credentials in the URL of %s', async (path) => {
-    const query = new URLSearchParams({ client_id: 'machine', client_secret: secret() });
-    const answer = await send({ ...GRANT, token: 'x' }, undefined, `${path}?${query.toString()}`);
-    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
-    const beside = await send({ ...GRANT, token: 'x' }, basicAuth('machine', secret()), `${path}?client_secret=x`);
-    expect(beside).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
-    expect(JSON.stringify([answer.body, beside.body])).not.toContain(secret());
-  });
+  it.each(['/token', '/revoke', '/introspect', '/par'])(
+    'refuses credentials in the URL of %s',
+    async (path) => {
+      const query = new URLSearchParams({ client_id: 'machine', client_secret: secret() });
+      const answer = await send({ ...GRANT, token: 'x' }, undefined, `${path}?${query.toString()}`);
+      expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+      const beside = await send(
+        { ...GRANT, token: 'x' },
+        basicAuth('machine', secret()),
+        `${path}?client_secret=x`,
+      );
+      expect(beside).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+      expect(JSON.stringify([answer.body, beside.body])).not.toContain(secret());
+    },
+  );
 
   it.each([
     ['another scheme', 'Bearer abc'],
@@ -139,9 +146,9 @@ describe.each(databaseKinds)('client authentication by secret on %s', (kind) => 
     expect(answer).toMatchObject({ status: 401, body: { error: 'invalid_client' } });
     expect(answer.headers.get('www-authenticate')).toMatch(/^Basic /);
     expect((await send({ token: 'x', client_id: 'spa' }, undefined, '/introspect')).status).toBe(401);
-    expect(await send({ token: 'x' }, basicAuth('gateway', world.gateway.secret ?? ''), '/introspect')).toMatchObject(
-      { status: 200, body: { active: false } },
-    );
+    expect(
+      await send({ token: 'x' }, basicAuth('gateway', world.gateway.secret ?? ''), '/introspect'),
+    ).toMatchObject({ status: 200, body: { active: false } });
   });
 
   it.each(['x'.repeat(5000), '\u0000', '__proto__', '../admin', '☃'])(

@@ -63,7 +63,14 @@ describe.each(databaseKinds)('CORS on %s', (kind) => {
     });
 
     it('allows no other preflight', async () => {
-      for (const origin of [EVIL, 'null', 'https://spa.example.evil.example', 'http://spa.example', '*', '']) {
+      for (const origin of [
+        EVIL,
+        'null',
+        'https://spa.example.evil.example',
+        'http://spa.example',
+        '*',
+        '',
+      ]) {
         const { status, headers } = await preflight(path, origin);
         expect(status).toBe(204);
         expect(corsOf(headers)).toEqual([]);
@@ -84,7 +91,11 @@ describe.each(databaseKinds)('CORS on %s', (kind) => {
 
     it('tells a registered origin of what was refused before the client was known', async () => {
       const call = (origin: string) =>
-        fetch(world.url + path, { method: 'POST', headers: { origin, 'content-type': 'application/json' }, body: '{}' });
+        fetch(world.url + path, {
+          method: 'POST',
+          headers: { origin, 'content-type': 'application/json' },
+          body: '{}',
+        });
       const response = await call(SPA);
       expect(response.status).toBe(400);
       expect(response.headers.get('access-control-allow-origin')).toBe(SPA);
@@ -92,7 +103,10 @@ describe.each(databaseKinds)('CORS on %s', (kind) => {
     });
 
     it('says nothing of origins to a request from none', async () => {
-      const response = await fetch(world.url + path, { method: 'POST', body: new URLSearchParams({ a: 'b' }) });
+      const response = await fetch(world.url + path, {
+        method: 'POST',
+        body: new URLSearchParams({ a: 'b' }),
+      });
       expect(corsOf(response.headers)).toEqual([]);
     });
   });

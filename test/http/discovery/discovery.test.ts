@@ -7,14 +7,18 @@ type Metadata = Record<string, unknown>;
 
 /** Fetches with whatever Host header, which `fetch` would not send. */
 const get = (url: string, headers: Record<string, string> = {}, method = 'GET') =>
-  new Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; text: string }>((resolve, reject) => {
-    const call = request(url, { headers, method }, (response) => {
-      let text = '';
-      response.on('data', (chunk) => (text += String(chunk)));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
-    });
-    call.on('error', reject).end();
-  });
+  new Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; text: string }>(
+    (resolve, reject) => {
+      const call = request(url, { headers, method }, (response) => {
+        let text = '';
+        response.on('data', (chunk) => (text += String(chunk)));
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text }),
+        );
+      });
+      call.on('error', reject).end();
+    },
+  );
 
 describe.each([
   { name: 'an issuer at the root', path: '' },
@@ -87,7 +91,9 @@ describe.each([
       dpop_signing_alg_values_supported: expect.arrayContaining(['ES256']),
     });
     const grants = metadata['grant_types_supported'] as string[];
-    expect(grants).toEqual(expect.arrayContaining(['authorization_code', 'refresh_token', 'client_credentials']));
+    expect(grants).toEqual(
+      expect.arrayContaining(['authorization_code', 'refresh_token', 'client_credentials']),
+    );
     expect(grants).not.toContain('implicit');
     expect(grants).not.toContain('password');
   });
@@ -153,7 +159,8 @@ describe.each([
     expect(new Set(keys.map(({ alg }) => alg))).toEqual(new Set(['ES256', 'RS256']));
     for (const key of keys) {
       expect(key).toMatchObject({ use: 'sig', kid: expect.any(String) });
-      for (const secret of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']) expect(key).not.toHaveProperty(secret);
+      for (const secret of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv'])
+        expect(key).not.toHaveProperty(secret);
     }
   });
 

@@ -126,16 +126,21 @@ describe.each(databaseKinds)('the sign-in page on %s', (kind) => {
     expect(after).not.toBe(before);
     // And the old one is nobody's any more.
     const thief = world.browser();
-    const stolen = await thief.request(`${world.url}/authorize?client_id=web&response_type=code&scope=openid&state=s&prompt=none&code_challenge=${'x'.repeat(43)}&code_challenge_method=S256`, {
-      headers: { cookie: `portcullis_session=${before}; portcullis_session.sig=x` },
-    });
+    const stolen = await thief.request(
+      `${world.url}/authorize?client_id=web&response_type=code&scope=openid&state=s&prompt=none&code_challenge=${'x'.repeat(43)}&code_challenge_method=S256`,
+      {
+        headers: { cookie: `portcullis_session=${before}; portcullis_session.sig=x` },
+      },
+    );
     expect(stolen.headers.get('location')).toContain('login_required');
   });
 
   it('keeps its cookies from scripts and from other sites', async () => {
-    const first = await world.browser().request(
-      `${world.url}/authorize?client_id=web&response_type=code&scope=openid&state=s&code_challenge=${'x'.repeat(43)}&code_challenge_method=S256`,
-    );
+    const first = await world
+      .browser()
+      .request(
+        `${world.url}/authorize?client_id=web&response_type=code&scope=openid&state=s&code_challenge=${'x'.repeat(43)}&code_challenge_method=S256`,
+      );
     const cookies = first.headers.getSetCookie();
     expect(cookies.length).toBeGreaterThan(0);
     for (const cookie of cookies) {
@@ -185,13 +190,18 @@ describe.each(databaseKinds)('the sign-in page on %s', (kind) => {
     expect(answer.headers.get('set-cookie') ?? '').not.toContain('x=y');
   });
 
-  it.each(['/interaction/nothing', '/interaction/x/login', '/interaction/__proto__', `/interaction/${'x'.repeat(3000)}`])(
-    'is not found at %.40s',
-    async (path) => {
-      const init = path.endsWith('/login') ? { method: 'POST', body: new URLSearchParams({ a: 'b' }) } : {};
-      expect(await world.browser().request(world.url + path, init)).toMatchObject({ status: 400, page: 'error' });
-    },
-  );
+  it.each([
+    '/interaction/nothing',
+    '/interaction/x/login',
+    '/interaction/__proto__',
+    `/interaction/${'x'.repeat(3000)}`,
+  ])('is not found at %.40s', async (path) => {
+    const init = path.endsWith('/login') ? { method: 'POST', body: new URLSearchParams({ a: 'b' }) } : {};
+    expect(await world.browser().request(world.url + path, init)).toMatchObject({
+      status: 400,
+      page: 'error',
+    });
+  });
 
   it.each(['/interaction/x/toString', '/interaction/x/__proto__', '/interaction/x/other'])(
     'has no step at %s',

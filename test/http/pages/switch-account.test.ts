@@ -37,7 +37,12 @@ describe.each(databaseKinds)('another account in the same browser on %s', (kind)
 
   it('signs in by "not you?" on the consent page', async () => {
     const alice = await world.tokens(world.web);
-    const { seen: consent } = await ask(world, world.spa, { prompt: 'consent', scope: 'openid' }, alice.browser);
+    const { seen: consent } = await ask(
+      world,
+      world.spa,
+      { prompt: 'consent', scope: 'openid' },
+      alice.browser,
+    );
     expect(consent.page).toBe('consent');
     const login = await alice.browser.submit(consent, {}, '/switch');
     expect(login.page).toBe('login');
@@ -62,7 +67,9 @@ describe.each(databaseKinds)('another account in the same browser on %s', (kind)
     const { browser } = await world.authorize(world.web);
     const { seen: consent } = await ask(world, world.web, { prompt: 'consent' }, browser);
     const forged = new URLSearchParams({ csrf: 'x' });
-    expect((await browser.request(`${consent.url}/switch`, { method: 'POST', body: forged })).status).toBe(403);
+    expect((await browser.request(`${consent.url}/switch`, { method: 'POST', body: forged })).status).toBe(
+      403,
+    );
     expect((await ask(world, world.web, { prompt: 'none' }, browser)).error).toBeNull();
   });
 
@@ -104,9 +111,12 @@ describe.each(databaseKinds)('another account in the same browser on %s', (kind)
 
   it('shows in the audit log', async () => {
     const token = await world.adminToken();
-    const response = await fetch(`${world.url}/admin/v1/audit-events?type=logout.completed&user=${world.userId}`, {
-      headers: { authorization: `Bearer ${token}` },
-    });
+    const response = await fetch(
+      `${world.url}/admin/v1/audit-events?type=logout.completed&user=${world.userId}`,
+      {
+        headers: { authorization: `Bearer ${token}` },
+      },
+    );
     const { data } = (await response.json()) as { data: { type: string; user_id: string }[] };
     expect(data.length).toBeGreaterThan(0);
     expect(data.every(({ user_id }) => user_id === world.userId)).toBe(true);

@@ -51,7 +51,11 @@ describe.each(databaseKinds)('pushed authorization requests on %s', (kind) => {
 
   it('answers 201 with a URI that leads to a code, and with the state that was pushed', async () => {
     const { verifier, challenge } = newPkce();
-    const answer = await world.post<Pushed>('/par', request(world.web, { code_challenge: challenge }), world.web);
+    const answer = await world.post<Pushed>(
+      '/par',
+      request(world.web, { code_challenge: challenge }),
+      world.web,
+    );
     expect(answer.status).toBe(201);
     expect(answer.headers.get('cache-control')).toBe('no-store');
     expect(answer.body.request_uri).toMatch(/^urn:ietf:params:oauth:request_uri:[\w-]{43,}$/);
@@ -148,7 +152,9 @@ describe.each(databaseKinds)('pushed authorization requests on %s', (kind) => {
   it.each(['urn:ietf:params:oauth:request_uri:', 'urn:ietf:params:oauth:request_uri:unknown', 'urn:other:x'])(
     'that does not exist is an error: %s',
     async (uri) => {
-      expect(replyOf((await follow('web', uri)).seen).error).toMatch(/^(invalid_request_uri|request_uri_not_supported)$/);
+      expect(replyOf((await follow('web', uri)).seen).error).toMatch(
+        /^(invalid_request_uri|request_uri_not_supported)$/,
+      );
     },
   );
 

@@ -25,7 +25,13 @@ describe.each(databaseKinds)('the token endpoint on %s', (kind) => {
   const redeem = (client: TestClient, code: string, verifier: string, more: Record<string, string> = {}) =>
     world.post<Tokens & { error?: string }>(
       '/token',
-      { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: client.redirect, ...more },
+      {
+        grant_type: 'authorization_code',
+        code,
+        code_verifier: verifier,
+        redirect_uri: client.redirect,
+        ...more,
+      },
       client,
     );
 
@@ -113,7 +119,9 @@ describe.each(databaseKinds)('the token endpoint on %s', (kind) => {
     async (token) => {
       const answer = await world.refresh(world.web, token);
       expect(answer.status).toBe(400);
-      expect((answer.body as { error?: string }).error).toBe(token === '' ? 'invalid_request' : 'invalid_grant');
+      expect((answer.body as { error?: string }).error).toBe(
+        token === '' ? 'invalid_request' : 'invalid_grant',
+      );
     },
   );
 
@@ -166,7 +174,12 @@ describe.each(databaseKinds)('the token endpoint on %s', (kind) => {
       const answer = await ask({ resource: ORDERS });
       expect(answer.body.scope).toBe('orders:read');
       const claims = decodeJwt(answer.body.access_token);
-      expect(claims).toMatchObject({ aud: ORDERS, scope: 'orders:read', sub: 'machine', client_id: 'machine' });
+      expect(claims).toMatchObject({
+        aud: ORDERS,
+        scope: 'orders:read',
+        sub: 'machine',
+        client_id: 'machine',
+      });
       for (const claim of ['auth_time', 'acr', 'amr', 'sid']) expect(claims).not.toHaveProperty(claim);
       expect(answer.body).not.toHaveProperty('refresh_token');
       expect(answer.body).not.toHaveProperty('id_token');

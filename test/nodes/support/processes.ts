@@ -44,7 +44,7 @@ export async function until(
   }
 }
 
-/** @param env settings of every node; `PORTCULLIS_ISSUER` is what stands in front of them */
+/** @param env settings of every node; without `PORTCULLIS_ISSUER` each is its own */
 export async function openCluster(kind: DatabaseKind, env: Record<string, string>): Promise<Cluster> {
   const database = await freshDatabase(kind);
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-nodes-'));
@@ -52,13 +52,11 @@ export async function openCluster(kind: DatabaseKind, env: Record<string, string
   const admin = { id: 'admin', secret: `pcs_${randomBytes(32).toString('base64url')}` };
   const common = {
     PATH: process.env['PATH'],
-    NODE_ENV: 'production',
     DATABASE_URL: database.url,
     PORTCULLIS_DATA_DIR: folder,
     PORTCULLIS_SECRET_KEYS: randomBytes(32).toString('base64url'),
     PORTCULLIS_BOOTSTRAP_CLIENT_ID: admin.id,
     PORTCULLIS_BOOTSTRAP_CLIENT_SECRET: admin.secret,
-    PORTCULLIS_ISSUER: 'https://id.example',
     HOST: '127.0.0.1',
     ...env,
   };
@@ -68,7 +66,13 @@ export async function openCluster(kind: DatabaseKind, env: Record<string, string
     async start(own = {}) {
       const [port, managementPort] = [await freePort(), await freePort()];
       const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN], {
-        env: { ...common, ...own, PORT: String(port), PORTCULLIS_MANAGEMENT_PORT: String(managementPort) },
+        env: {
+          PORTCULLIS_ISSUER: `http://127.0.0.1:${port}`,
+          ...common,
+          ...own,
+          PORT: String(port),
+          PORTCULLIS_MANAGEMENT_PORT: String(managementPort),
+        },
         stdio: ['ignore', 'pipe', 'pipe'],
       });
       const output: string[] = [];
