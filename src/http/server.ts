@@ -4,40 +4,28 @@ import { PortcullisError } from '../lib/errors.ts';
 import type { Settings } from '../config/schema.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { AccountPages } from './account.ts';
-import type { DevicePages } from './device.ts';
 import { createContextMiddleware, factsOf } from './context.ts';
 import type { Cors } from './cors.ts';
 import { giveForm, type Engine } from './engine.ts';
 import { createErrorHandler, sendOAuthError, sendProblem } from './errors.ts';
-import type { Health } from './health.ts';
-import type { Interactions } from './interactions.ts';
+import { createOwnRoutes, type OwnRoutesDependencies } from './own-routes.ts';
 import { errorPage, type ShowPage } from './pages.ts';
-import { preflightAny, sendPublished, type Published } from './published.ts';
 import { readForm, single, type Form } from './request-body.ts';
 import { routeOf } from './routes.ts';
 import { createSecurityHeaders } from './security-headers.ts';
-import type { Views } from './views.ts';
 
-export interface ServerDependencies {
+export interface ServerDependencies extends Omit<OwnRoutesDependencies, 'basePath' | 'jwksMaxAge'> {
   readonly settings: Settings;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly engine: Engine;
   readonly cors: Cors;
-  readonly jwks: () => Published;
-  readonly interactions: Interactions;
-  readonly account: AccountPages;
-  readonly device: DevicePages;
   readonly show: ShowPage;
-  readonly views: Views;
-  readonly health: Health;
   /** Answers below /admin/v1. */
   readonly admin: Middleware;
 }
 
 const WELL_KNOWN = ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration'];
-const YEAR = 365 * 24 * 3600;
 
 /** The path below the issuer's path; undefined when a request is for something else. */
 function pathBelow(basePath: string, path: string): string | undefined {
@@ -92,6 +80,7 @@ export function createServer(deps: ServerDependencies): Koa {
   const { settings, logger, metrics, engine, show } = deps;
   const { pathname, protocol } = new URL(settings.issuer);
   const basePath = pathname.replace(/\/$/, '');
+  const own = createOwnRoutes({ ...deps, basePath, jwksMaxAge: settings.jwksMaxAge });
   const koa = new Koa({ proxy: true });
   koa.silent = true;
   koa.keys = engine.provider().keys as string[];
@@ -152,7 +141,11 @@ export function createServer(deps: ServerDependencies): Koa {
     }
     const answer = async (): Promise<void> => {
       const form = route.body === 'form' && ctx.method === 'POST' ? await readForm(ctx.req) : undefined;
-      if (!route.engine) return own(ctx, below, form ?? {});
+      if (!route.engine) {
+        (ctx.state as { form?: Form }).form = form ?? {};
+        await own(ctx, next);
+        return;
+      }
       if (form && (below === '/authorize' || below === '/logout')) {
         ctx.path = original;
         return redirectToGet(ctx, form);
@@ -181,49 +174,5 @@ export function createServer(deps: ServerDependencies): Koa {
     if (single(form, 'decision') === 'logout') form['logout'] = 'yes';
     delete form['csrf'];
     delete form['decision'];
-  }
-
-  async function own(ctx: Context, path: string, form: Form): Promise<void> {
-    const [, top, second = '', third = ''] = path.split('/');
-    switch (top) {
-      case 'jwks':
-        if (ctx.method === 'OPTIONS') return preflightAny(ctx);
-        return sendPublished(ctx, deps.jwks(), settings.jwksMaxAge);
-      case 'interaction':
-        if (third === '') return deps.interactions.show(ctx, second);
-        return deps.interactions.submit(ctx, second, third, form);
-      case 'account':
-        return ctx.method === 'POST'
-          ? deps.account.submit(ctx, second, form)
-          : deps.account.show(ctx, second);
-      case 'device':
-        if (second === 'switch') return deps.device.switchAccount(ctx, form);
-        return ctx.method === 'POST' ? deps.device.submit(ctx, form) : deps.device.show(ctx);
-      case '.well-known': // the only one of our own: change-password
-        ctx.redirect(`${basePath}/account/password`);
-        return undefined;
-      case 'assets':
-        return sendAsset(ctx, second);
-      case 'health':
-        return deps.health.answer(ctx, second);
-      default:
-        // Dynamic registration is not built: every initial access token is unknown (RFC 6750, 3.1).
-        ctx.set('www-authenticate', 'Bearer error="invalid_token"');
-        throw new PortcullisError('invalid_token', 401, 'Registration needs an initial access token.');
-    }
-  }
-
-  function sendAsset(ctx: Context, name: string): void {
-    const asset = deps.views.asset(name);
-    if (!asset) throw new PortcullisError('not_found', 404, 'There is nothing at this address.');
-    ctx.set('cache-control', `public, max-age=${YEAR}, immutable`);
-    ctx.set('etag', asset.etag);
-    ctx.status = 200;
-    if (ctx.fresh) {
-      ctx.status = 304;
-      return;
-    }
-    ctx.type = asset.type;
-    ctx.body = asset.body;
   }
 }
