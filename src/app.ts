@@ -10,11 +10,14 @@ import type { ClientMetadata } from './clients/metadata.ts';
 import { createSecretUse } from './clients/secret-use.ts';
 import { createClientRegistry } from './clients/registry.ts';
 import { createSecretAdministration } from './clients/secret-administration.ts';
-import { developmentAdmin, developmentSecretKeys, ensureDataDir } from './config/development.ts';
+import {
+  developmentAdmin,
+  developmentSecretKeys,
+  ensureDataDir,
+  type AdminCredentials,
+} from './config/development.ts';
 import type { Settings } from './config/schema.ts';
-import { createDeliverer } from './delivery/deliverer.ts';
-import { createOutbound } from './delivery/outbound.ts';
-import { createWebhookAdministration } from './delivery/webhooks.ts';
+import { createDelivery } from './delivery/delivery.ts';
 import { createGrantAdministration } from './grants/administration.ts';
 import { createAdminApi } from './http/admin/admin-api.ts';
 import { createAccountPages } from './http/account.ts';
@@ -22,17 +25,16 @@ import { createBrowserSessions } from './http/browser-session.ts';
 import { createCors } from './http/cors.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createDevicePages } from './http/device.ts';
-import { createEngine } from './http/engine.ts';
 import { createHealth, type Health } from './http/health.ts';
 import { createInteractions } from './http/interactions.ts';
+import { createKnownDevices } from './http/known-devices.ts';
 import { listen, type Listening } from './http/listen.ts';
 import { createManagementServer } from './http/management.ts';
 import { createProviderPages, createShowPage } from './http/pages.ts';
-import { publish } from './http/published.ts';
+import { serveKeys } from './http/served-keys.ts';
 import { createServer } from './http/server.ts';
 import { createViews } from './http/views.ts';
 import { openCurrentKeys } from './keys/current.ts';
-import type { KeyRing } from './keys/ring.ts';
 import { createKeyRotation } from './keys/rotation.ts';
 import { systemClock, type Clock } from './lib/clock.ts';
 import { createAdminBearer } from './provider/admin-bearer.ts';
@@ -51,6 +53,7 @@ import { createLogger, type Logger } from './telemetry/logger.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { createAccounts, type Accounts } from './users/accounts.ts';
 import { createPasswords } from './users/passwords.ts';
+import { createSecondFactors } from './users/second-factors.ts';
 import { createThrottle } from './users/throttle.ts';
 import { VERSION } from './lib/version.ts';
 
@@ -77,13 +80,14 @@ export interface App {
   readonly domain: Domain;
   /** What the database needed at this start. */
   readonly migrations: readonly string[];
-  /** Opens the public port, and the management port unless another process serves it. */
-  listen(options?: { readonly management: boolean }): Promise<Listening>;
+  /** Opens the public and the management port, unless another process holds them. */
+  listen(options?: { readonly ports: boolean }): Promise<Listening>;
   /**
    * Takes no new requests, finishes those in flight, and closes the database.
    * @param grace milliseconds, see `Listening.close`
+   * @param replaced another process goes on: this one is ready to the last
    */
-  close(grace?: number): Promise<void>;
+  close(grace?: number, replaced?: boolean): Promise<void>;
 }
 
 /**
@@ -114,7 +118,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   });
   const { database, dataKeys } = storage;
   const now = (): number => clock.now();
-  const fetch = createOutbound({ fetchAllow: settings.fetchAllow });
+  const delivery = createDelivery({ settings, storage, clock, logger });
   const clients = createClientRegistry(storage.clients, { now });
   const apis = createApiRegistry(storage.apis, { defaultApi: settings.defaultApi }, { now });
 
@@ -143,27 +147,12 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     onError: (error) => logger.warn({ err: error }, 'the use of a secret was not noted'),
   });
   const pages = createProviderPages(show, views.text, async (id) => (await users.findById(id))?.username);
-  const build = (ring: KeyRing) =>
-    buildProvider({
-      settings,
-      clock,
-      logger,
-      metrics,
-      dataKeys,
-      ring,
-      verify,
-      storage,
-      clients,
-      apis,
-      pages,
-      secretUsed: secretUse.used,
-    });
-  const engine = createEngine(build(keys.ring()), settings.jwksMaxAge);
-  let published = publish(keys.publicJwks);
-  keys.follow((ring) => {
-    engine.swap(build(ring));
-    published = publish(ring.publicJwks);
-  });
+  const parts = { settings, clock, logger, metrics, dataKeys, verify, storage, clients, apis, pages };
+  const { engine, jwks } = serveKeys(
+    keys,
+    (ring) => buildProvider({ ...parts, ring, secretUsed: secretUse.used }),
+    settings.jwksMaxAge,
+  );
   let draining = false;
   const health = createHealth({
     database: async () => (await database.sql.read('health', 'SELECT 1 AS one')).length === 1,
@@ -172,21 +161,31 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   });
   const csrf = createCsrf(dataKeys.derived('csrf'));
   const throttle = createThrottle(storage.throttles, dataKeys, clock);
+  const devices = createKnownDevices(dataKeys.derived('known devices'), settings.issuer.startsWith('https:'));
   const grants = createGrantAdministration(
     createGrantLists(database, dataKeys, clock, storage.changes),
     storage.sessions,
     storage.consents,
   );
   const browserSessions = createBrowserSessions(engine.provider, storage.sessions, clock, settings);
-  const visitors = createVisitorSignIn({
+  /** What every page with a form needs. */
+  const forPages = {
     show,
     csrf,
     basePath,
     browserSessions,
     accounts,
     throttle,
+    devices,
+    secondFactors: createSecondFactors(storage.secondFactors, {
+      clock,
+      issuer: new URL(settings.issuer).host,
+    }),
+    dataKeys,
+    clock,
     changes: storage.changes,
-  });
+  };
+  const visitors = createVisitorSignIn(forPages);
   const koa = createServer({
     settings,
     logger,
@@ -196,48 +195,29 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     show,
     views,
     health,
-    jwks: () => published,
+    jwks,
     interactions: createInteractions({
+      ...forPages,
       provider: engine.provider,
-      clock,
-      show,
-      csrf,
-      basePath,
       clients,
       apis,
-      accounts,
-      throttle,
       users,
       consents: storage.consents,
-      browserSessions,
-      changes: storage.changes,
     }),
     account: createAccountPages({
+      ...forPages,
       audit: createAuditLog(database),
-      clock,
-      show,
-      csrf,
-      basePath,
-      browserSessions,
       visitors,
       clients,
       apis,
-      accounts,
       grants,
-      throttle,
     }),
     device: createDevicePages({
-      show,
-      csrf,
-      basePath,
-      browserSessions,
+      ...forPages,
       visitors,
       decisions: createDeviceDecisions({ ...storage, apis, clock }),
       clients,
       apis,
-      accounts,
-      throttle,
-      changes: storage.changes,
     }),
     admin: createAdminApi({
       issuer: settings.issuer,
@@ -252,6 +232,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       }),
       apis: createApiAdministration(storage.apis, apis),
       accounts,
+      secondFactors: forPages.secondFactors,
       grants,
       tokens: createTokenInspector({
         issuer: settings.issuer,
@@ -263,21 +244,14 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         apis,
       }),
       keys: rotation,
-      webhooks: createWebhookAdministration({
-        store: storage.webhooks,
-        outbox: storage.outbox,
-        fetch,
-        clock,
-        fetchAllow: settings.fetchAllow,
-      }),
+      webhooks: delivery.webhooks,
       audit: createAuditLog(database),
       changes: storage.changes,
     }),
   });
 
   const forget = { clients: clients.forget, apis: apis.forget };
-  const deliverer = createDeliverer({ ...storage, fetch, clock, logger });
-  const duties = [deliverer];
+  const duties = [delivery.deliverer];
   background = startBackground({ settings, clock, logger, metrics, storage, keys, rotation, forget, duties });
 
   let listening: Listening | undefined;
@@ -288,27 +262,21 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     health,
     domain: { accounts, clients: administration, storage },
     migrations: storage.migrations,
-    async listen({ management: wanted } = { management: true }) {
+    async listen({ ports } = { ports: true }) {
       const handle = koa.callback();
-      const management = wanted ? createManagementServer({ metrics, health, version: VERSION }) : undefined;
+      const management = ports ? createManagementServer({ metrics, health, version: VERSION }) : undefined;
       listening = await listen(settings, (req, res) => void handle(req, res), management);
       return listening;
     },
-    async close(grace) {
-      draining = true;
+    async close(grace, replaced = false) {
+      draining = !replaced;
       await listening?.close(grace);
       await background?.stop();
-      await deliverer.idle();
+      await delivery.deliverer.idle();
       await secretUse.close();
       await database.close();
     },
   };
 }
 
-const asBootstrap = (admin: {
-  client_id: string;
-  client_secret: string;
-}): { id: string; secret: string } => ({
-  id: admin.client_id,
-  secret: admin.client_secret,
-});
+const asBootstrap = ({ client_id: id, client_secret: secret }: AdminCredentials) => ({ id, secret });

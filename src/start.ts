@@ -3,7 +3,7 @@ import cluster from 'node:cluster';
 import { adminFile } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { StartError } from './lib/errors.ts';
-import { runWorker, startWorkers, type Serving, type ServingAlone } from './workers.ts';
+import { GRACE, runWorker, startWorkers, type Serving, type ServingAlone } from './workers.ts';
 
 /** Says in a few lines where the server is and what to try next. */
 function welcome(settings: Settings, url: string, managementPort: number): void {
@@ -23,8 +23,8 @@ function welcome(settings: Settings, url: string, managementPort: number): void 
   console.log(lines.join('\n'));
 }
 
-/** Milliseconds in which a server that is told to stop still takes requests, see `Listening.close`. */
-const GRACE = 2_000;
+/** Milliseconds; longer than a primary gives its workers. */
+const STOP_LIMIT = 20_000;
 
 /** Says which setting to change when a port cannot be had. */
 function explained(settings: Settings, error: unknown): unknown {
@@ -36,12 +36,12 @@ function explained(settings: Settings, error: unknown): unknown {
 }
 
 /** Serves in this process. */
-async function serve(settings: Settings, options: { readonly management: boolean }): Promise<ServingAlone> {
+async function serve(settings: Settings, options: { readonly ports: boolean }): Promise<ServingAlone> {
   const { createApp } = await import('./app.ts'); // not in a primary: it would only cost memory
   const app = await createApp(settings);
   try {
-    const { port, managementPort } = await app.listen(options);
-    return { ...app, port, managementPort, stop: app.close };
+    const { port, managementPort, take } = await app.listen(options);
+    return { ...app, port, managementPort, take, stop: app.close };
   } catch (error) {
     await app.close();
     throw explained(settings, error);
@@ -54,14 +54,14 @@ async function serve(settings: Settings, options: { readonly management: boolean
  * @throws StartError in one line
  */
 export async function startServer(settings: Settings): Promise<void> {
-  if (cluster.isWorker) return runWorker(() => serve(settings, { management: false }));
+  if (cluster.isWorker) return runWorker(() => serve(settings, { ports: false }));
   const serving: Serving =
     settings.workers > 1
       ? await startWorkers(settings, () => performance.now()).catch((error: unknown) => {
           throw explained(settings, error);
         })
-      : await serve(settings, { management: true });
-  const { logger, port, managementPort = settings.managementPort } = serving;
+      : await serve(settings, { ports: true });
+  const { logger, port = settings.port, managementPort = settings.managementPort } = serving;
   const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
   if (settings.environment === 'development')
     welcome(settings, settings.issuer.startsWith('http:') ? settings.issuer : url, managementPort);
@@ -72,6 +72,8 @@ export async function startServer(settings: Settings): Promise<void> {
     if (stopping) process.exit(1);
     stopping = true;
     logger.info({ event: 'server.stopping' }, `stopping on ${signal}`);
+    // What hangs on a database that is out of reach is not waited for.
+    setTimeout(() => process.exit(1), STOP_LIMIT).unref();
     serving.stop(signal === 'SIGINT' ? 0 : GRACE).then(
       () => process.exit(0),
       (error: unknown) => {

@@ -1,13 +1,15 @@
 /**
- * Several processes that serve one port: a primary that only watches over them, and its workers. `start` decides who
- * is which. A worker that ends is replaced, more slowly each time; all are stopped, or replaced one by one, without
- * a failed request. The primary serves the management port for all of them.
+ * Several processes that serve one port: a primary, which takes connections and gives them to its workers in turn.
+ * `start` decides who is which. A worker that ends is replaced, more slowly each time; all are stopped, or replaced
+ * one by one, without a failed request. The primary serves the management port for all of them.
  */
 import cluster, { type Worker } from 'node:cluster';
+import { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Settings } from './config/schema.ts';
 import type { Health } from './http/health.ts';
-import { closeServer, listenOn } from './http/listen.ts';
+import { createHandover, type Seat } from './http/handover.ts';
+import { closeNow, listenOn, type Listening } from './http/listen.ts';
 import { createManagementServer } from './http/management.ts';
 import { StartError } from './lib/errors.ts';
 import { VERSION } from './lib/version.ts';
@@ -16,11 +18,11 @@ import { mergeCounts, renderMerged, type Metrics } from './telemetry/metrics.ts'
 
 /** A server that runs. */
 export interface Serving {
-  readonly port: number;
+  readonly port: number | undefined;
   readonly managementPort: number | undefined;
   readonly logger: Logger;
-  /** @param grace milliseconds, see `Listening.close` */
-  stop(grace: number): Promise<void>;
+  /** See `App.close`. */
+  stop(grace: number, replaced?: boolean): Promise<void>;
   /** Replaces every process by a new one. */
   roll?(): Promise<void>;
 }
@@ -29,16 +31,21 @@ export interface Serving {
 export interface ServingAlone extends Serving {
   readonly metrics: Pick<Metrics, 'snapshot'>;
   readonly health: Pick<Health, 'checks'>;
+  readonly take: Listening['take'];
 }
 
 type Checks = Record<string, boolean>;
 type Question = 'metrics' | 'checks';
 interface ToWorker {
   readonly ask?: { readonly id: number; readonly what: Question };
-  /** Grace in milliseconds. */
-  readonly stop?: number;
+  readonly stop?: { readonly grace: number; readonly replaced: boolean };
+  /** Id of the connection that comes with this message. */
+  readonly take?: number;
 }
 interface ToPrimary {
+  readonly serving?: true;
+  /** Id of a connection that is the worker's now. */
+  readonly took?: number;
   readonly answer?: { readonly id: number; readonly value: object };
   /** Why it could not start. */
   readonly failed?: string;
@@ -49,7 +56,8 @@ interface ToPrimary {
 interface Member {
   readonly worker: Worker;
   readonly ended: Promise<void>;
-  serving: boolean;
+  /** While it serves. */
+  seat?: Seat;
   stopping: boolean;
   failed?: string;
   counted?: object;
@@ -61,6 +69,10 @@ const LONGEST_PAUSE = 15_000;
 const STEADY = 60_000;
 const ANSWER_TIME = 2_000;
 const STOP_TIME = 15_000;
+/** From the last connection that is taken to the end of the grace of workers. */
+const LAST_GIFTS = 250;
+/** Milliseconds in which a process that is told to stop still takes requests, see `Listening.close`. */
+export const GRACE = 2_000;
 
 /**
  * Starts the workers; the first alone, for it may have a database to make.
@@ -70,38 +82,41 @@ const STOP_TIME = 15_000;
 export async function startWorkers(settings: Settings, elapsed: () => number): Promise<Serving> {
   const logger = createLogger({ environment: settings.environment });
   const members = new Set<Member>();
+  const handover = createHandover();
   const questions = new Map<number, (value: object | undefined) => void>();
-  let asked = 0;
+  let lastId = 0;
   let departed: Promise<object[]> = Promise.resolve([]);
   let stopping = false;
   let rolling = false;
   let crashes = 0;
   let lastCrash = -Infinity;
-  let port = 0;
 
   /** Resolves when the new worker serves. @throws StartError when it ends before that */
   function launch(): Promise<Member> {
     const worker = cluster.fork();
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    const member: Member = { worker, ended, serving: false, stopping: false };
+    const member: Member = { worker, ended, stopping: false };
     members.add(member);
-    worker.on('message', ({ answer, failed, counted }: ToPrimary) => {
-      if (answer) questions.get(answer.id)?.(answer.value);
-      if (failed !== undefined) member.failed = failed;
-      if (counted) member.counted = counted;
-    });
     worker.on('error', (error) => logger.warn({ err: error }, 'a worker cannot be reached'));
     return new Promise((resolve, reject) => {
-      worker.once('listening', (address) => {
-        ({ port } = address);
-        member.serving = true;
+      worker.on('message', ({ serving, took, answer, failed, counted }: ToPrimary) => {
+        if (took !== undefined) member.seat?.took(took);
+        if (answer) questions.get(answer.id)?.(answer.value);
+        if (failed !== undefined) member.failed = failed;
+        if (counted) member.counted = counted;
+        if (!serving) return;
+        member.seat = handover.join((id, connection) => {
+          // One that cannot be reached is about to end.
+          worker.send({ take: id } satisfies ToWorker, connection, { keepOpen: true }, () => {});
+        });
         logger.info({ event: 'worker.started', pid: worker.process.pid }, 'a worker serves');
         resolve(member);
       });
       worker.once('exit', (code, signal) => {
         members.delete(member);
+        member.seat?.gone();
         if (member.counted) depart(member.counted);
-        if (!member.serving) {
+        if (!member.seat) {
           reject(new StartError(member.failed ?? `a worker ended before it served (${signal ?? code})`));
         } else if (!member.stopping && !stopping) {
           logger.error(
@@ -139,9 +154,10 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
     if (member.worker.isConnected()) member.worker.send(message);
   };
 
-  async function end(member: Member, grace: number): Promise<void> {
+  async function end(member: Member, grace: number, replaced: boolean): Promise<void> {
     member.stopping = true;
-    tell(member, { stop: grace });
+    if (replaced) member.seat?.leave();
+    tell(member, { stop: { grace, replaced } });
     const limit = setTimeout(() => member.worker.process.kill('SIGKILL'), grace + STOP_TIME);
     await member.ended;
     clearTimeout(limit);
@@ -151,9 +167,9 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
   async function ask<T extends object>(what: Question): Promise<[Member, T][]> {
     const answers = await Promise.all(
       [...members]
-        .filter(({ serving }) => serving)
+        .filter(({ seat }) => seat)
         .map(async (member) => {
-          const id = ++asked;
+          const id = ++lastId;
           const value = await new Promise<object | undefined>((resolve) => {
             questions.set(id, resolve);
             setTimeout(resolve, ANSWER_TIME, undefined).unref();
@@ -167,6 +183,7 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
     return answers.flatMap(([member, value]) => (value ? [[member, value as T] as [Member, T]] : []));
   }
 
+  let port: number | undefined;
   const management = createManagementServer({
     version: VERSION,
     metrics: {
@@ -179,7 +196,7 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
     health: {
       async checks() {
         const answers = await ask<Checks>('checks');
-        const all: Checks = { workers: answers.length > 0 };
+        const all: Checks = { workers: answers.length > 0 && port !== undefined };
         for (const [, checks] of answers) {
           for (const [name, good] of Object.entries(checks)) all[name] = good && all[name] !== false;
         }
@@ -190,8 +207,11 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
   const managementPort = await listenOn(management, settings.managementPort, settings.managementHost);
   try {
     await launch();
+    port = await handover.listen(settings.port, settings.host);
   } catch (error) {
-    await closeServer(management);
+    stopping = true;
+    await Promise.all([...members].map((member) => end(member, 0, false)));
+    await closeNow(management);
     throw error;
   }
   for (let more = 1; more < settings.workers; more++) {
@@ -207,18 +227,22 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
     logger,
     async stop(grace) {
       stopping = true;
-      await Promise.all([...members].map((member) => end(member, grace)));
-      await closeServer(management);
+      const ended = Promise.all([...members].map((member) => end(member, grace + LAST_GIFTS, false)));
+      await pause(grace);
+      handover.stop();
+      await ended;
+      handover.close();
+      await closeNow(management);
     },
     async roll() {
       if (rolling || stopping) return;
       rolling = true;
       logger.info({ event: 'workers.restarting' }, 'the workers are replaced one by one');
       try {
-        for (const old of [...members].filter(({ serving }) => serving)) {
+        for (const old of [...members].filter(({ seat }) => seat)) {
           if (stopping) return;
           await launch();
-          await end(old, ROLL_GRACE);
+          await end(old, GRACE, true);
         }
         logger.info({ event: 'workers.restarted' }, 'all workers are new');
       } catch (error) {
@@ -229,9 +253,6 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
     },
   };
 }
-
-/** Milliseconds, see `Listening.close`: the new worker takes what comes meanwhile. */
-const ROLL_GRACE = 2_000;
 
 /** What a worker does: serves, answers the primary, and ends when it is told to. */
 export async function runWorker(serve: () => Promise<ServingAlone>): Promise<void> {
@@ -248,29 +269,31 @@ export async function runWorker(serve: () => Promise<ServingAlone>): Promise<voi
     await tell({ failed: error.message });
     process.exit(1);
   }
-  const { metrics, health, logger } = serving;
+  const { metrics, health, logger, take } = serving;
   let ending = false;
-  const end = async (grace: number): Promise<void> => {
+  const end = async (grace: number, replaced: boolean): Promise<void> => {
     if (ending) return;
     ending = true;
     try {
-      await serving.stop(grace);
+      await serving.stop(grace, replaced);
     } catch (error) {
       logger.error({ err: error }, 'did not stop cleanly');
       process.exit(1);
     }
     await tell({ counted: await metrics.snapshot() });
-    cluster.worker?.once('disconnect', () => process.exit(0));
-    cluster.worker?.disconnect(); // a connection that is on its way here goes to another worker
+    process.exit(0); // a connection that is on its way here goes to another worker
   };
-  process.on('message', ({ ask, stop }: ToWorker) => {
-    if (stop !== undefined) void end(stop);
+  process.on('message', ({ ask, stop, take: id }: ToWorker, connection: unknown) => {
+    if (id !== undefined) {
+      void tell({ took: id });
+      if (connection instanceof Socket) take(connection); // none when the client has gone meanwhile
+    }
+    if (stop) void end(stop.grace, stop.replaced);
     if (!ask) return;
     const answer: Promise<object> = ask.what === 'metrics' ? metrics.snapshot() : health.checks();
     void answer.then((value) => tell({ answer: { id: ask.id, value } }));
   });
-  // A terminal and a service manager send their signals to workers too.
-  process.on('SIGTERM', () => void end(ROLL_GRACE));
-  process.on('SIGINT', () => {}); // the primary says so
-  process.on('SIGHUP', () => {});
+  // A terminal and a service manager send their signals to workers too: the primary says what is to be done.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => {});
+  await tell({ serving: true });
 }

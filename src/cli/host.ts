@@ -79,6 +79,18 @@ export function addHost(program: Command, terminal: Terminal): void {
     .argument('[file]', 'a new file, readable by its owner only (else the key is printed)')
     .action((file?: string) => generateKeysFile(terminal, file));
 
+  const reseal = program
+    .command('reseal')
+    .description(
+      'move what the database holds to the first of PORTCULLIS_SECRET_KEYS, while servers run that have it too',
+    )
+    .option('--json', 'print JSON, for scripts')
+    .action(async (options: { json?: true }) => {
+      const { runReseal } = await import('./reseal.ts');
+      await runReseal(terminal, await settings(), options);
+    });
+  addExamples(reseal, ['reseal', 'PORTCULLIS_SECRET_KEYS=NEW,OLD portcullis reseal --json']);
+
   program
     .command('health')
     .description('ask the server on this machine whether it is ready; for a container’s health check')

@@ -100,6 +100,15 @@ export const users: Group = {
       done: 'all sessions and tokens of the user {user} have ended',
     },
     {
+      ...write,
+      name: 'reset-second-factors',
+      summary: 'let a user who has lost the second factor sign in with the password alone',
+      method: 'DELETE',
+      path: '/users/{user}/second-factors',
+      question: 'Remove the second factor and the recovery codes of the user {user}?',
+      done: 'the user {user} signs in with the password alone',
+    },
+    {
       name: 'delete',
       summary: 'remove a user, with every session and token',
       scope: 'users:write',

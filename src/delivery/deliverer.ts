@@ -6,6 +6,7 @@ import { toSeconds, type Clock } from '../lib/clock.ts';
 import { VERSION } from '../lib/version.ts';
 import { isUnavailable } from '../storage/database.ts';
 import type { ClaimedMessage, Outbox } from '../storage/outbox.ts';
+import type { Subscriptions } from '../storage/subscriptions.ts';
 import type { Endpoint, WebhookStore } from '../storage/webhooks.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { OutboundError, type OutboundFetch } from './outbound.ts';
@@ -66,11 +67,12 @@ export interface Deliverer {
 export function createDeliverer(dependencies: {
   readonly outbox: Outbox;
   readonly webhooks: Pick<WebhookStore, 'endpoint'>;
+  readonly subscriptions: Pick<Subscriptions, 'any'>;
   readonly fetch: OutboundFetch;
   readonly clock: Clock;
   readonly logger: Logger;
 }): Deliverer {
-  const { outbox, webhooks, fetch, clock, logger } = dependencies;
+  const { outbox, webhooks, subscriptions, fetch, clock, logger } = dependencies;
   const lanes = new Map<string, Promise<void>>();
 
   async function deliver(endpoint: Endpoint, message: ClaimedMessage): Promise<void> {
@@ -99,6 +101,7 @@ export function createDeliverer(dependencies: {
     name: 'webhooks',
     every: 1_000,
     async run(goOn) {
+      if (!subscriptions.any()) return;
       for (const id of await outbox.due()) {
         if (lanes.has(id)) continue;
         const done = lane(id, goOn)

@@ -2,6 +2,7 @@
 import type { Settings } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Outbox } from '../storage/outbox.ts';
+import type { Subscriptions } from '../storage/subscriptions.ts';
 import type { WebhookStore } from '../storage/webhooks.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createDeliverer, type Deliverer } from './deliverer.ts';
@@ -18,17 +19,21 @@ export interface Delivery {
 
 export function createDelivery(dependencies: {
   readonly settings: Pick<Settings, 'fetchAllow'>;
-  readonly storage: { readonly webhooks: WebhookStore; readonly outbox: Outbox };
+  readonly storage: {
+    readonly webhooks: WebhookStore;
+    readonly outbox: Outbox;
+    readonly subscriptions: Pick<Subscriptions, 'any'>;
+  };
   readonly clock: Clock;
   readonly logger: Logger;
 }): Delivery {
   const { settings, storage, clock, logger } = dependencies;
   const { fetchAllow } = settings;
-  const { webhooks, outbox } = storage;
+  const { webhooks, outbox, subscriptions } = storage;
   const fetch = createOutbound({ fetchAllow });
   return {
     fetch,
     webhooks: createWebhookAdministration({ store: webhooks, outbox, fetch, clock, fetchAllow }),
-    deliverer: createDeliverer({ outbox, webhooks, fetch, clock, logger }),
+    deliverer: createDeliverer({ outbox, webhooks, subscriptions, fetch, clock, logger }),
   };
 }

@@ -77,7 +77,9 @@ export function createOutbound(options: OutboundOptions): OutboundFetch {
       const answer = await send(url, asked, body, pinnedTo(addresses), signal);
       return await responseOf(answer, maxBytes);
     } catch (error) {
-      throw error instanceof OutboundError ? error : new OutboundError(reasonOf(error), { cause: error });
+      if (error instanceof OutboundError) throw error;
+      const reason = signal.aborted ? 'no answer in time' : reasonOf(error);
+      throw new OutboundError(reason, { cause: error });
     }
   };
 }
@@ -144,9 +146,6 @@ async function responseOf(answer: IncomingMessage, maxBytes: number): Promise<Re
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError) return reasonOf(error.errors[0]); // several addresses were tried
   if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError' || (error.cause as Error | undefined)?.name === 'TimeoutError') {
-    return 'no answer in time';
-  }
   const { code } = error as { code?: unknown };
   return typeof code === 'string' ? code : error.message;
 }

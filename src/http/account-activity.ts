@@ -30,7 +30,7 @@ export interface Activity extends AccountSection {
 }
 
 /** What an event is called on the page; undefined for one that says nothing to people. */
-export function activityKind({
+function activityKind({
   type,
   detail,
   actor,
@@ -41,6 +41,8 @@ export function activityKind({
   switch (type) {
     case 'login.succeeded':
       return clientId === undefined ? 'signed-in' : 'signed-in-to';
+    case 'login.failed':
+      return 'wrong-second-factor'; // only then it is known who it was
     case 'logout.completed':
       return 'signed-out';
     case 'session.revoked':
@@ -70,6 +72,14 @@ export function activityKind({
       return 'disabled';
     case 'user.revoked':
       return 'revoked';
+    case 'user.second_factor_added':
+      return 'factor-added';
+    case 'user.second_factor_removed':
+      return own ? 'factor-removed' : 'factors-reset';
+    case 'user.recovery_codes_renewed':
+      return 'recovery-codes';
+    case 'user.recovery_code_used':
+      return 'recovery-code-used';
     default:
       return undefined;
   }

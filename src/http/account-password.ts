@@ -4,6 +4,7 @@ import type { UserRecord } from '../storage/user-record.ts';
 import type { Accounts } from '../users/accounts.ts';
 import { checkPassword, MIN_PASSWORD_CHARACTERS } from '../users/password-policy.ts';
 import type { Throttle } from '../users/throttle.ts';
+import type { Confirm } from './account-confirm.ts';
 import { common, visitorOf, type AccountSection, type Visit } from './account-section.ts';
 import type { ShowPage } from './pages.ts';
 import { single, type Form } from './request-body.ts';
@@ -84,6 +85,7 @@ async function changePassword(
 /** @param changed shows what comes after the change */
 export function createPasswordSection(
   deps: PasswordDependencies,
+  confirm: Confirm,
   changed: AccountSection['show'],
 ): AccountSection {
   const page = (visit: Visit, { status, ...faults }: Partial<PasswordFaults> = {}): void =>
@@ -100,9 +102,12 @@ export function createPasswordSection(
     );
   return {
     async show(visit) {
-      page(visit);
+      // The form asks for the password itself.
+      if (await confirm.done(visit, false)) page(visit);
+      else confirm.ask(visit, 'password');
     },
     async submit(visit, form) {
+      if (!(await confirm.done(visit, false))) return confirm.ask(visit, 'password');
       const faults = await changePassword(deps, visit, form);
       if (!faults) return changed(visit, [{ kind: 'password-changed' }]);
       const { retryAfterSeconds } = faults;

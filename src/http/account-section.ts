@@ -15,6 +15,8 @@ export interface Visit {
   /** Where the section's forms post to, and their CSRF field. */
   readonly action: string;
   readonly csrf: string;
+  /** What the CSRF field is made for. */
+  readonly subject: string;
   /** What its owner must be told on every page. */
   readonly replays: readonly ReplayView[];
 }

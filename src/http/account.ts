@@ -3,17 +3,18 @@ import type { Context } from 'koa';
 import { PortcullisError } from '../lib/errors.ts';
 import { createActivity, type ActivityDependencies } from './account-activity.ts';
 import { createAppsSection, type AppsDependencies } from './account-apps.ts';
-import { createPasswordSection, type PasswordDependencies } from './account-password.ts';
+import { createConfirm, type ConfirmDependencies } from './account-confirm.ts';
+import { createFactorsSection } from './account-factors.ts';
+import { createPasswordSection } from './account-password.ts';
 import { common, type AccountSection, type Visit } from './account-section.ts';
 import { createSessionsSection } from './account-sessions.ts';
-import type { BrowserSessions, SignedIn } from './browser-session.ts';
+import type { SignedIn } from './browser-session.ts';
 import type { Csrf } from './csrf.ts';
 import type { Form } from './request-body.ts';
 import type { VisitorSignIn } from './visitor-sign-in.ts';
 
-export interface AccountDependencies extends ActivityDependencies, AppsDependencies, PasswordDependencies {
+export interface AccountDependencies extends ActivityDependencies, AppsDependencies, ConfirmDependencies {
   readonly csrf: Csrf;
-  readonly browserSessions: BrowserSessions;
   readonly visitors: VisitorSignIn;
 }
 
@@ -41,12 +42,15 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
   const { csrf, basePath, browserSessions, visitors } = deps;
   const profile = createProfileSection(deps);
   const activity = createActivity(deps);
+  const confirm = createConfirm(deps);
   const sections = new Map<string, AccountSection>([
     ['', profile],
     ['apps', createAppsSection(deps)],
     ['sessions', createSessionsSection(deps)],
     ['activity', activity],
-    ['password', createPasswordSection(deps, profile.show)],
+    ['factors', createFactorsSection(deps, confirm)],
+    ['password', createPasswordSection(deps, confirm, profile.show)],
+    ['confirm', confirm],
   ]);
   const sectionOf = (name: string): AccountSection => {
     const found = sections.get(name);
@@ -65,6 +69,7 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
     user: await deps.accounts.get(session.userId),
     action: pathOf(name),
     csrf: csrf.token(subjectOf(session)),
+    subject: subjectOf(session),
     replays: await activity.replays(ctx, session.userId),
   });
 

@@ -4,7 +4,7 @@ import { toSeconds, type Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/ids.ts';
 import type { Settings } from '../config/schema.ts';
 import type { EngineProvider } from '../provider/build.ts';
-import type { SessionRecord, Sessions } from '../storage/sessions.ts';
+import type { SessionRecord, Sessions, SessionSave } from '../storage/sessions.ts';
 import { factsOf, originOf } from './context.ts';
 import type { Login } from './sign-in.ts';
 
@@ -15,6 +15,8 @@ export interface BrowserSessions {
   current(ctx: Context): Promise<SignedIn | undefined>;
   /** Begins a session, in the form that the engine keeps them; a session that there was is ended by nobody else. */
   begin(ctx: Context, login: Login): Promise<void>;
+  /** The same person has confirmed that it is they: a new id, and what they proved is the session's from now on. */
+  renew(ctx: Context, session: SignedIn, login: Login): Promise<void>;
   /** Ends it, with the families that hang on it. */
   end(ctx: Context, session: SignedIn): Promise<void>;
 }
@@ -36,40 +38,44 @@ export function createBrowserSessions(
       const who = { ...originOf(ctx), actor: `user:${userId}`, userId };
       await sessions.end(uid, { type: 'logout.completed', ...who, detail: {} });
     },
-    async begin(ctx, { accountId, acr, amr, generation }) {
+    async begin(ctx, login) {
       const before = ctx.cookies.get(cookieName(), { signed: true });
       if (before !== undefined) await sessions.destroy(before); // a new id at sign-in: no fixation
-      const now = clock.now();
-      const seconds = Math.min(settings.sessionIdleTtl, settings.sessionMaxTtl);
-      const expiresAt = now + seconds * 1000;
-      const [id, uid] = [randomId(32), randomId(16)];
-      await sessions.save({
-        id,
-        uid,
-        payload: {
-          kind: 'Session',
-          uid,
-          accountId,
-          loginTs: toSeconds(now),
-          acr,
-          amr: [...amr],
-          iat: toSeconds(now),
-          exp: toSeconds(expiresAt),
-        },
-        userId: accountId,
-        userGeneration: generation,
-        expiresAt,
-        ip: factsOf(ctx).clientIp,
-        userAgent: ctx.get('user-agent').slice(0, 200) || undefined,
-        existed: false,
-      });
-      ctx.cookies.set(cookieName(), id, {
-        signed: true,
-        httpOnly: true,
-        sameSite: 'lax',
-        path: '/',
-        expires: new Date(expiresAt),
-      });
+      const uid = randomId(16);
+      await save(ctx, login, { uid, payload: { kind: 'Session', uid }, existed: false });
+    },
+    async renew(ctx, { uid, payload }, login) {
+      await save(ctx, login, { uid, payload, existed: true });
     },
   };
+
+  /** Saves it in the form that the engine keeps sessions in, under a new id. */
+  async function save(
+    ctx: Context,
+    { accountId, acr, amr, generation, loginTs = toSeconds(clock.now()) }: Login,
+    session: Pick<SessionSave, 'uid' | 'payload' | 'existed'>,
+  ): Promise<void> {
+    const now = clock.now();
+    const left = loginTs + settings.sessionMaxTtl - toSeconds(now);
+    const expiresAt = now + Math.max(1, Math.min(settings.sessionIdleTtl, left)) * 1000;
+    const [iat, exp] = [toSeconds(now), toSeconds(expiresAt)];
+    const id = randomId(32);
+    await sessions.save({
+      ...session,
+      id,
+      payload: { ...session.payload, accountId, loginTs, acr, amr: [...amr], iat, exp },
+      userId: accountId,
+      userGeneration: generation,
+      expiresAt,
+      ip: factsOf(ctx).clientIp,
+      userAgent: ctx.get('user-agent').slice(0, 200) || undefined,
+    });
+    ctx.cookies.set(cookieName(), id, {
+      signed: true,
+      httpOnly: true,
+      sameSite: 'lax',
+      path: '/',
+      expires: new Date(expiresAt),
+    });
+  }
 }

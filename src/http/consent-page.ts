@@ -11,7 +11,11 @@ import type { ConsentPage, ScopeView } from './views.ts';
 export interface InteractionDetails {
   readonly uid: string;
   readonly params: Readonly<Record<string, unknown>>;
-  readonly prompt: { readonly name: string; readonly details: Readonly<Record<string, unknown>> };
+  readonly prompt: {
+    readonly name: string;
+    readonly reasons: readonly string[];
+    readonly details: Readonly<Record<string, unknown>>;
+  };
   readonly session?: { readonly accountId?: string; readonly uid?: string };
   persist(): Promise<unknown>;
 }

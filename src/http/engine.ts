@@ -42,10 +42,7 @@ export function createEngine(first: Provider, maxAge: number): Engine {
       }
       if (ctx.method === 'OPTIONS') return preflightAny(ctx);
       if (!mount.discovery) {
-        const { method } = ctx;
-        ctx.method = 'GET';
         await mount.run(ctx, next); // the engine builds it once; every URL in it comes from the issuer
-        ctx.method = method;
         ctx.remove('vary');
         mount.discovery = publish(ctx.body);
       }

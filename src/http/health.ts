@@ -18,9 +18,24 @@ export interface Health {
   checks(): Promise<Record<string, boolean>>;
 }
 
+/** Milliseconds: a database that takes longer to say that it is there is of no use. */
+const PATIENCE_MS = 2_000;
+
+/** False when `check` fails, or takes too long: a probe is not kept waiting. */
+const soon = (check: Promise<boolean>): Promise<boolean> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, PATIENCE_MS, false);
+    void check
+      .catch(() => false)
+      .then((good) => {
+        clearTimeout(timer);
+        resolve(good);
+      });
+  });
+
 export function createHealth(readiness: Readiness): Health {
   const checks = async (): Promise<Record<string, boolean>> => ({
-    database: await readiness.database().catch(() => false),
+    database: await soon(readiness.database()),
     signing_keys: readiness.keys(),
     not_draining: !readiness.draining(),
   });

@@ -1,38 +1,33 @@
 /** Sign-in and consent: the pages between an authorization request and its answer. */
 import type { Context } from 'koa';
-import { toSeconds, type Clock } from '../lib/clock.ts';
+import { toSeconds } from '../lib/clock.ts';
 import { PortcullisError } from '../lib/errors.ts';
 import type { ApiRegistry } from '../clients/apis.ts';
 import type { Client, ClientRegistry } from '../clients/registry.ts';
-import type { Changes } from '../storage/changes.ts';
+import { STEP_UP } from '../provider/acr.ts';
 import type { Consents } from '../storage/consents.ts';
-import type { Accounts } from '../users/accounts.ts';
-import type { Throttle } from '../users/throttle.ts';
 import type { UserRecord } from '../storage/user-record.ts';
 import type { BrowserSessions, SignedIn } from './browser-session.ts';
 import { consentPage, requestedInInteraction, type InteractionDetails } from './consent-page.ts';
 import { originOf } from './context.ts';
 import type { Csrf } from './csrf.ts';
-import { signIn } from './sign-in.ts';
+import { sealFirstStep } from './second-step.ts';
+import { showSignIn } from './sign-in-page.ts';
+import { signIn, type SignIn, type SignInDependencies } from './sign-in.ts';
 import type { EngineProvider } from '../provider/build.ts';
 import { errorPage, type ShowPage } from './pages.ts';
 import { single, type Form } from './request-body.ts';
-import type { LoginPage } from './views.ts';
 
-export interface InteractionDependencies {
+export interface InteractionDependencies extends SignInDependencies {
   readonly provider: () => EngineProvider;
-  readonly clock: Clock;
   readonly show: ShowPage;
   readonly csrf: Csrf;
   readonly basePath: string;
   readonly clients: ClientRegistry;
   readonly apis: ApiRegistry;
-  readonly accounts: Accounts;
-  readonly throttle: Throttle;
   readonly users: { findById(id: string): Promise<UserRecord | undefined> };
   readonly consents: Consents;
   readonly browserSessions: BrowserSessions;
-  readonly changes: Changes;
 }
 
 const expired = (reason: string): PortcullisError =>
@@ -45,6 +40,10 @@ export interface Interactions {
   show(ctx: Context, uid: string): Promise<void>;
   submit(ctx: Context, uid: string, step: string, form: Form): Promise<void>;
 }
+
+/** Whether the second factor alone is missing. */
+const isStepUp = ({ prompt }: InteractionDetails): boolean =>
+  prompt.name === 'login' && prompt.reasons.every((reason) => reason === STEP_UP);
 
 type Step = (ctx: Context, details: InteractionDetails, form: Form) => Promise<void>;
 
@@ -121,37 +120,41 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
     ctx.status = 303; // RFC 9700, 4.12: never 307 after a form with credentials
   };
 
+  /** @param sent the form that came to `outcome`; neither at first */
   const loginPage = async (
     ctx: Context,
     details: InteractionDetails,
-    again: Partial<LoginPage> = {},
-    status?: number,
+    outcome?: Exclude<SignIn, { readonly login: object }>,
+    sent?: Form,
   ): Promise<void> => {
     const client = await clientOf(details);
     const hint = details.params['login_hint'];
-    show(
-      ctx,
-      {
-        page: 'login',
-        action: `${basePath}/interaction/${details.uid}/login`,
-        csrf: csrf.token(subject(details.uid)),
-        client: { name: client.metadata.client_name ?? client.id },
-        username: typeof hint === 'string' ? hint : undefined,
-        ...again,
-      },
-      status,
-    );
+    const path = `${basePath}/interaction/${details.uid}`;
+    const form = {
+      action: `${path}/login`,
+      csrf: csrf.token(subject(details.uid)),
+      client: { name: client.metadata.client_name ?? client.id },
+      username: typeof hint === 'string' ? hint : undefined,
+      back: isStepUp(details) ? undefined : path,
+    };
+    showSignIn(show, ctx, form, outcome, sent);
+  };
+
+  /** Asks for the second factor alone where the password was checked in this session. */
+  const askToSignIn = async (ctx: Context, details: InteractionDetails): Promise<void> => {
+    const session = isStepUp(details) ? await signedInFor(ctx, details) : undefined;
+    if (session?.userGeneration === undefined) return loginPage(ctx, details);
+    const { userId: accountId, userGeneration: generation, payload } = session;
+    const first = { accountId, generation, loginTs: Number(payload['loginTs']) };
+    return loginPage(ctx, details, {
+      second: { pending: sealFirstStep(deps, first, subject(details.uid)) },
+    });
   };
 
   const login: Step = async (ctx, details, form) => {
     const client = await clientOf(details);
-    const outcome = await signIn(deps, form, originOf(ctx), client.id);
-    if (outcome.page) {
-      const { error, status, retryAfterSeconds } = outcome.page;
-      if (retryAfterSeconds !== undefined) ctx.set('retry-after', String(retryAfterSeconds));
-      const again = { username: single(form, 'username'), error, retryAfterSeconds };
-      return loginPage(ctx, details, again, status);
-    }
+    const outcome = await signIn(deps, ctx, form, { clientId: client.id, subject: subject(details.uid) });
+    if (!outcome.login) return loginPage(ctx, details, outcome, form);
     // Trap (`actions/authorization/resume.js`): the engine logs another account out by a form that needs JavaScript,
     // and refuses an interaction whose session is not the browser's any more.
     const current = await browserSessions.current(ctx);
@@ -159,8 +162,8 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
     if (current && !same) await browserSessions.end(ctx, current);
     if (!same || current.uid !== details.session?.uid) await detach(details);
     // Trap (`resume.js`): without `ts` the sign-in would be as old as the last page that was answered.
-    const ts = toSeconds(deps.clock.now());
-    return finish(ctx, { login: { ...outcome.login, ts }, select_account: {} });
+    const { loginTs: ts = toSeconds(deps.clock.now()), ...login } = outcome.login;
+    return finish(ctx, { login: { ...login, ts }, select_account: {} });
   };
 
   const consent: Step = async (ctx, details, form) => {
@@ -219,7 +222,7 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
   return {
     show: (ctx, uid) =>
       withDetails(ctx, uid, async (details) => {
-        if (details.prompt.name !== 'consent') return loginPage(ctx, details);
+        if (details.prompt.name !== 'consent') return askToSignIn(ctx, details);
         const session = await signedInFor(ctx, details);
         const user = session && (await deps.users.findById(session.userId));
         if (!user) {

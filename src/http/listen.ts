@@ -1,6 +1,6 @@
 /** Opens the ports and closes them: the public one for everybody, the management one for operators. */
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import type { Settings } from '../config/schema.ts';
 
 /** Milliseconds. Slower than any proxy in front keeps an idle connection, so that the proxy closes first. */
@@ -11,21 +11,24 @@ const REQUEST_MS = 30_000;
 const LAST_REQUESTS_MS = 7_000;
 const LOOK_MS = 50;
 
-/** Ports that are open. */
+/** A server that takes requests. */
 export interface Listening {
-  readonly port: number;
-  /** Undefined when another process serves it. */
+  /** Both are undefined when another process holds the ports. */
+  readonly port: number | undefined;
   readonly managementPort: number | undefined;
+  /** Serves a connection that another process has taken. */
+  take(connection: Socket): void;
   /**
    * Resolves when the requests in flight are answered.
    * @param grace milliseconds in which requests are still taken, each answer being its connection's last: a client
-   * that keeps connections open learns to leave before one is cut under its next request. Ends early when none is open.
+   * that keeps connections open learns to leave before one is cut under its next request. With ports of its own it
+   * ends early when nobody is there.
    */
   close(grace?: number): Promise<void>;
 }
 
 /** Resolves to the port. */
-export const listenOn = (server: Server, port: number, host: string): Promise<number> =>
+export const listenOn = (server: NetServer, port: number, host: string): Promise<number> =>
   new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
@@ -34,43 +37,35 @@ export const listenOn = (server: Server, port: number, host: string): Promise<nu
     });
   });
 
-/** Takes no new connection, and resolves when the requests in flight are answered, or had their time. */
-export const closeServer = (server: Server): Promise<void> =>
-  new Promise((resolve) => {
-    // A connection whose request was in flight is kept alive after its answer: it is idle later.
-    const idle = setInterval(() => server.closeIdleConnections(), LOOK_MS);
-    const limit = setTimeout(() => server.closeAllConnections(), LAST_REQUESTS_MS);
-    server.close(() => {
-      clearInterval(idle);
-      clearTimeout(limit);
-      resolve();
-    });
-  });
-
-/** Resolves when no connection is open, after `grace` milliseconds at the latest. */
-const quiet = (server: Server, grace: number): Promise<void> =>
+/** Resolves when `done` is true, after `limit` milliseconds at the latest. */
+const waitFor = (done: () => boolean, limit: number): Promise<void> =>
   new Promise((resolve) => {
     const end = (): void => {
       clearInterval(look);
-      clearTimeout(limit);
+      clearTimeout(timer);
       resolve();
     };
-    const look = setInterval(
-      () => server.getConnections((error, open) => (error || open === 0 ? end() : undefined)),
-      LOOK_MS,
-    );
-    const limit = setTimeout(end, grace);
+    const look = setInterval(() => done() && end(), LOOK_MS);
+    const timer = setTimeout(end, limit);
+  });
+
+/** Closes a server whose requests are short. */
+export const closeNow = (server: Server): Promise<void> =>
+  new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
   });
 
 /**
  * Opens both ports; neither stays open when one of them cannot be.
- * @param management undefined: another process serves the management port
+ * @param management undefined: another process holds the ports, and gives connections
  */
 export async function listen(
   settings: Pick<Settings, 'port' | 'host' | 'managementPort' | 'managementHost'>,
   handle: RequestListener,
   management: Server | undefined,
 ): Promise<Listening> {
+  const open = new Set<Socket>();
   let closing = false;
   const server = createServer(
     { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS },
@@ -79,22 +74,40 @@ export async function listen(
       handle(req, res);
     },
   );
-  const port = await listenOn(server, settings.port, settings.host);
-  let managementPort: number | undefined;
-  try {
-    managementPort =
-      management && (await listenOn(management, settings.managementPort, settings.managementHost));
-  } catch (error) {
-    await closeServer(server);
-    throw error;
+  server.on('connection', (connection: Socket) => {
+    open.add(connection);
+    connection.once('close', () => open.delete(connection));
+  });
+  const nobody = (): boolean => open.size === 0;
+  const close = async (grace = 0): Promise<void> => {
+    closing = true;
+    if (grace > 0) await waitFor(() => server.listening && nobody(), grace);
+    server.close();
+    // A connection whose request was in flight is kept alive after its answer: it is idle later.
+    await waitFor(() => {
+      server.closeIdleConnections();
+      return nobody();
+    }, LAST_REQUESTS_MS);
+    server.closeAllConnections();
+    if (management?.listening) await closeNow(management);
+  };
+  let [port, managementPort]: (number | undefined)[] = [];
+  if (management) {
+    port = await listenOn(server, settings.port, settings.host);
+    try {
+      managementPort = await listenOn(management, settings.managementPort, settings.managementHost);
+    } catch (error) {
+      await close();
+      throw error;
+    }
   }
   return {
     port,
     managementPort,
-    async close(grace = 0) {
-      closing = true;
-      if (grace > 0) await quiet(server, grace);
-      await Promise.all([closeServer(server), management && closeServer(management)]);
+    take(connection) {
+      connection.setNoDelay(true); // as a server does for those that it takes itself
+      server.emit('connection', connection);
     },
+    close,
   };
 }

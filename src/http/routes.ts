@@ -50,7 +50,7 @@ const patterns: readonly (Route & { readonly match: RegExp })[] = [
     body: 'form',
   },
   {
-    match: /^\/account\/(?:apps|sessions|activity|password|login)$/,
+    match: /^\/account\/(?:apps|sessions|activity|factors|password|confirm|login)$/,
     pattern: '/account/:section',
     methods: ['GET', 'HEAD', 'POST'],
     body: 'form',

@@ -1,14 +1,21 @@
-/** One attempt to sign in with a password: throttled, audited, and the same for known and unknown names. */
-import { ACR_PASSWORD } from '../provider/interaction-policy.ts';
-import type { Changes } from '../storage/changes.ts';
-import type { Accounts } from '../users/accounts.ts';
-import type { Throttle, Throttled } from '../users/throttle.ts';
+/** One attempt to sign in: throttled, audited, and the same for known and unknown names. */
+import type { Context } from 'koa';
+import { ACR_PASSWORD } from '../provider/acr.ts';
+import type { Throttled } from '../users/throttle.ts';
+import { originOf } from './context.ts';
+import type { KnownDevices } from './known-devices.ts';
 import { single, type Form } from './request-body.ts';
+import { sealFirstStep, secondStep, type SecondStepDependencies } from './second-step.ts';
 
-export interface SignInDependencies {
-  readonly accounts: Accounts;
-  readonly throttle: Throttle;
-  readonly changes: Changes;
+export interface SignInDependencies extends SecondStepDependencies {
+  readonly devices: KnownDevices;
+}
+
+/** What somebody signs in for. */
+export interface Attempt {
+  readonly clientId?: string | undefined;
+  /** What the CSRF field of the page is made for: the second step goes on in the same browser. */
+  readonly subject: string;
 }
 
 /** What the engine is told of a sign-in; `generation` is the user's when the password was checked. */
@@ -17,29 +24,44 @@ export interface Login {
   readonly acr: string;
   readonly amr: readonly string[];
   readonly generation: string;
+  /** Epoch seconds; undefined: just now. */
+  readonly loginTs?: number | undefined;
 }
 
 interface Again {
-  readonly error: 'invalid' | 'throttled' | 'missing';
+  readonly error: 'invalid' | 'throttled' | 'missing' | 'expired';
   readonly status: number;
   readonly retryAfterSeconds?: number;
 }
 
-export type SignIn =
-  { readonly page: Again; readonly login?: never } | { readonly login: Login; readonly page?: never };
+/** What the page for the second factor needs. */
+export interface Second extends Partial<Omit<Again, 'error'>> {
+  readonly error?: 'invalid' | 'throttled' | 'missing';
+  /** The value of its hidden field `pending`. */
+  readonly pending: string;
+}
 
-/** @param form `username` and `password` */
+/** Signed in, or what to show: the page for the password again, or the one for the second factor. */
+export type SignIn =
+  | { readonly login: Login; readonly page?: never; readonly second?: never }
+  | { readonly page: Again; readonly login?: never; readonly second?: never }
+  | { readonly second: Second; readonly login?: never; readonly page?: never };
+
+/** @param form `username` and `password`; or, in the second step, `pending` and `code` */
 export async function signIn(
-  { accounts, throttle, changes }: SignInDependencies,
+  deps: SignInDependencies,
+  ctx: Context,
   form: Form,
-  origin: { ip: string; requestId: string },
-  clientId: string | undefined,
+  attempt: Attempt,
 ): Promise<SignIn> {
+  if (single(form, 'pending') !== undefined) return secondStep(deps, ctx, form, attempt);
+  const { accounts, throttle, changes, devices } = deps;
+  const { clientId, subject } = attempt;
   const username = single(form, 'username');
   const password = single(form, 'password');
   if (username === undefined || password === undefined) return { page: { error: 'missing', status: 400 } };
-  const about = { ...origin, ...(clientId === undefined ? {} : { clientId }) };
-  const budgets = throttle.forLogin({ username, ip: origin.ip });
+  const about = { ...originOf(ctx), ...(clientId === undefined ? {} : { clientId }) };
+  const budgets = throttle.forLogin({ username, ip: about.ip, device: devices.of(ctx, username) });
   const refuse = async ({ retryAfter }: Throttled): Promise<SignIn> => {
     await changes.record({ type: 'login.throttled', ...about, detail: {} });
     return { page: { error: 'throttled', status: 429, retryAfterSeconds: retryAfter } };
@@ -56,6 +78,10 @@ export async function signIn(
   const { user } = found;
   const late = await throttle.succeed(budgets);
   if (late) return refuse(late);
+  devices.remember(ctx, username);
+  const first = { accountId: user.id, generation: user.generation };
+  if (await deps.secondFactors.find(user.id))
+    return { second: { pending: sealFirstStep(deps, first, subject) } };
   await changes.record({
     type: 'login.succeeded',
     ...about,
@@ -63,5 +89,5 @@ export async function signIn(
     userId: user.id,
     detail: { amr: ['pwd'] },
   });
-  return { login: { accountId: user.id, acr: ACR_PASSWORD, amr: ['pwd'], generation: user.generation } };
+  return { login: { ...first, acr: ACR_PASSWORD, amr: ['pwd'] } };
 }

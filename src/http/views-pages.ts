@@ -1,4 +1,5 @@
 /** The data of each page. Plain values only: whoever wires a route fills these in, the templates do the rest. */
+import type { AccountPage } from './views-account.ts';
 
 /** What a page needs to know about its request. */
 export interface ViewContext {
@@ -33,7 +34,7 @@ export interface ScopeView {
 }
 
 /** A form's target, and the value of its hidden `csrf` field. */
-interface Form {
+export interface FormView {
   readonly action: string;
   readonly csrf: string;
   /** More hidden fields, by name. */
@@ -53,17 +54,29 @@ interface Request {
 }
 
 /** Posts `username` and `password`. */
-export interface LoginPage extends Form {
+export interface LoginPage extends FormView {
   readonly page: 'login';
   readonly client: ClientView | undefined;
   /** What was typed, or `login_hint`. */
   readonly username?: string | undefined;
+  /** Somebody who is signed in confirms that it is they: the name stands fast. */
+  readonly confirm?: boolean | undefined;
+  readonly error?: 'invalid' | 'throttled' | 'missing' | 'expired' | undefined;
+  readonly retryAfterSeconds?: number | undefined;
+}
+
+/** Posts `code` and the hidden field `pending`. */
+export interface MfaPage extends FormView {
+  readonly page: 'mfa';
+  readonly client: ClientView | undefined;
+  /** Where to begin again with another account. */
+  readonly back?: string | undefined;
   readonly error?: 'invalid' | 'throttled' | 'missing' | undefined;
   readonly retryAfterSeconds?: number | undefined;
 }
 
 /** Posts `decision=allow|deny`. */
-export interface ConsentPage extends Form, Request {
+export interface ConsentPage extends FormView, Request {
   readonly page: 'consent';
   readonly client: ClientView & {
     readonly policyUri?: string | undefined;
@@ -85,7 +98,7 @@ export interface ErrorPage {
 }
 
 /** Posts `decision=logout|stay`. */
-export interface LogoutPage extends Form {
+export interface LogoutPage extends FormView {
   readonly page: 'logout';
   readonly client?: ClientView | undefined;
   readonly account?: AccountView | undefined;
@@ -107,7 +120,7 @@ export interface MessagePage {
 }
 
 /** Posts `user_code`. */
-export interface DeviceEnterPage extends Form {
+export interface DeviceEnterPage extends FormView {
   readonly page: 'device';
   readonly step: 'enter';
   readonly userCode?: string | undefined;
@@ -116,7 +129,7 @@ export interface DeviceEnterPage extends Form {
 }
 
 /** Posts `user_code` and `decision=allow|deny`; it is the consent of the device flow. */
-export interface DeviceConfirmPage extends Form, Request {
+export interface DeviceConfirmPage extends FormView, Request {
   readonly page: 'device';
   readonly step: 'confirm';
   readonly userCode: string;
@@ -130,124 +143,9 @@ export interface DeviceDonePage {
   readonly client?: ClientView | undefined;
 }
 
-/** One connected app. */
-export interface AppView {
-  readonly client: ClientView;
-  /** The value of the hidden field `client_id` in its form. */
-  readonly clientId: string;
-  readonly scopes: readonly ScopeView[];
-  readonly offline: boolean;
-  /** Epoch milliseconds. */
-  readonly since: number;
-  /** Epoch milliseconds. */
-  readonly lastUsed?: number | undefined;
-}
-
-/** Something that the account page says once, above everything else. */
-export type AccountNotice =
-  | { readonly kind: 'password-changed' | 'session-ended' | 'sessions-ended' }
-  | { readonly kind: 'access-removed'; readonly client: string };
-
-/** An app whose access was ended because a token was used twice. */
-export interface ReplayView {
-  readonly client: string;
-  /** Epoch milliseconds. */
-  readonly time: number;
-}
-
-/** What every account page has: `csrf` serves all forms of a page, `action` those of its section. */
-interface AccountCommon extends Form {
-  readonly page: 'account';
-  readonly notices?: readonly AccountNotice[] | undefined;
-  /** Shown with a form that says that they were read: it posts to the activity section. */
-  readonly replays?: readonly ReplayView[] | undefined;
-}
-
-export interface AccountProfilePage extends AccountCommon {
-  readonly section: 'profile';
-  readonly account: AccountView & {
-    readonly email?: string | undefined;
-    readonly emailVerified?: boolean | undefined;
-  };
-}
-
-/** Each app's form posts `client_id` after the person has opened its confirmation. */
-export interface AccountAppsPage extends AccountCommon {
-  readonly section: 'apps';
-  readonly apps: readonly AppView[];
-}
-
-/** One browser in which somebody is signed in; instants are epoch milliseconds. */
-export interface SessionView {
-  readonly id: string;
-  /** Product names. */
-  readonly device: { readonly browser?: string | undefined; readonly system?: string | undefined };
-  readonly ip?: string | undefined;
-  readonly since: number;
-  readonly seen: number;
-  /** The one that the page is seen in. */
-  readonly current: boolean;
-}
-
-/** Each other session's form posts `session_id`; one form for all others posts `others`. */
-export interface AccountSessionsPage extends AccountCommon {
-  readonly section: 'sessions';
-  readonly sessions: readonly SessionView[];
-}
-
-/** What happened, in the words of the catalogue. */
-export type ActivityKind =
-  | 'signed-in'
-  | 'signed-in-to'
-  | 'signed-out'
-  | 'session-ended'
-  | 'session-ended-by-admin'
-  | 'allowed'
-  | 'refused'
-  | 'connected'
-  | 'removed'
-  | 'disconnected'
-  | 'gave-back'
-  | 'replayed'
-  | 'password-changed'
-  | 'password-changed-by-admin'
-  | 'created'
-  | 'updated'
-  | 'enabled'
-  | 'disabled'
-  | 'revoked';
-
-export interface ActivityView {
-  readonly kind: ActivityKind;
-  /** Epoch milliseconds. */
-  readonly time: number;
-  readonly client?: string | undefined;
-  readonly ip?: string | undefined;
-}
-
-export interface AccountActivityPage extends AccountCommon {
-  readonly section: 'activity';
-  /** Newest first. */
-  readonly events: readonly ActivityView[];
-}
-
-/** Posts `current_password`, `new_password` and `repeat_password`. */
-export interface AccountPasswordPage extends AccountCommon {
-  readonly section: 'password';
-  readonly account: AccountView;
-  readonly minLength: number;
-  readonly errors?:
-    | {
-        readonly current?: 'missing' | 'wrong' | 'throttled' | undefined;
-        readonly next?: 'missing' | 'short' | 'long' | 'common' | 'same' | undefined;
-        readonly repeat?: 'missing' | 'different' | undefined;
-      }
-    | undefined;
-  readonly retryAfterSeconds?: number | undefined;
-}
-
 export type Page =
   | LoginPage
+  | MfaPage
   | ConsentPage
   | ErrorPage
   | LogoutPage
@@ -256,8 +154,4 @@ export type Page =
   | DeviceEnterPage
   | DeviceConfirmPage
   | DeviceDonePage
-  | AccountProfilePage
-  | AccountAppsPage
-  | AccountSessionsPage
-  | AccountActivityPage
-  | AccountPasswordPage;
+  | AccountPage;

@@ -9,6 +9,7 @@ import { escapeHtml, loadTexts, safeHref } from './views-text.ts';
 
 export type { Asset } from './views-assets.ts';
 export type { Brand } from './views-brand.ts';
+export type * from './views-account.ts';
 export type * from './views-pages.ts';
 
 export interface ViewOptions {

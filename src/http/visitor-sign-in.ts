@@ -2,12 +2,11 @@
 import type { Context } from 'koa';
 import { randomId } from '../lib/ids.ts';
 import type { BrowserSessions } from './browser-session.ts';
-import { originOf } from './context.ts';
 import type { Csrf } from './csrf.ts';
 import type { ShowPage } from './pages.ts';
 import { single, type Form } from './request-body.ts';
-import { signIn, type SignInDependencies } from './sign-in.ts';
-import type { LoginPage } from './views.ts';
+import { showSignIn } from './sign-in-page.ts';
+import { signIn, type SignIn, type SignInDependencies } from './sign-in.ts';
 
 /** Where a sign-in may lead: nothing that a form says is taken as an address. */
 const TARGETS: Readonly<Record<string, string>> = {
@@ -15,6 +14,7 @@ const TARGETS: Readonly<Record<string, string>> = {
   apps: '/account/apps',
   sessions: '/account/sessions',
   activity: '/account/activity',
+  factors: '/account/factors',
   password: '/account/password',
   device: '/device',
 };
@@ -35,46 +35,51 @@ export interface VisitorSignIn {
   submit(ctx: Context, form: Form): Promise<void>;
 }
 
-/** Names the browser in the form's CSRF field, where there is no session yet. */
+/** Names the browser in the form's CSRF field, where there is no session yet; one name for all its tabs. */
 const COOKIE = 'portcullis_visitor';
 
 export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSignIn {
   const { show, csrf, basePath, browserSessions } = deps;
   const path = `${basePath}/account/login`;
+  const subject = (visitor: string): string => `visitor:${visitor}`;
+  const pathOf = (target: string, userCode: string | undefined): string => {
+    const query = userCode === undefined ? '' : `?${new URLSearchParams({ user_code: userCode }).toString()}`;
+    return `${basePath}${TARGETS[target] ?? '/account'}${query}`;
+  };
   const visitorOf = (ctx: Context): string | undefined => ctx.cookies.get(COOKIE, { signed: true });
 
+  /** @param sent the form that came to `outcome`; neither at first */
   const page = (
     ctx: Context,
-    fields: Record<string, string>,
-    again: Partial<LoginPage> = {},
-    status?: number,
+    target: string,
+    userCode: string | undefined,
+    outcome?: Exclude<SignIn, { readonly login: object }>,
+    sent?: Form,
   ): void => {
     const visitor = visitorOf(ctx) ?? randomId();
-    ctx.cookies.set(COOKIE, visitor, { signed: true, httpOnly: true, sameSite: 'strict', path });
-    const token = csrf.token(`visitor:${visitor}`);
-    show(ctx, { page: 'login', action: path, csrf: token, client: undefined, fields, ...again }, status);
+    ctx.cookies.set(COOKIE, visitor, { signed: true, httpOnly: true, sameSite: 'lax', path: `${basePath}/` });
+    const form = {
+      action: path,
+      csrf: csrf.token(subject(visitor)),
+      client: undefined,
+      fields: { target, ...(userCode === undefined ? {} : { user_code: userCode }) },
+      back: pathOf(target, userCode),
+    };
+    showSignIn(show, ctx, form, outcome, sent);
   };
 
   return {
-    ask: (ctx, target, userCode) =>
-      page(ctx, { target, ...(userCode === undefined ? {} : { user_code: userCode }) }),
+    ask: page,
     async submit(ctx, form) {
-      csrf.check(form, `visitor:${visitorOf(ctx) ?? ''}`);
+      const visitor = subject(visitorOf(ctx) ?? '');
+      csrf.check(form, visitor);
       const asked = single(form, 'target') ?? '';
       const target = Object.hasOwn(TARGETS, asked) ? asked : 'profile';
       const userCode = single(form, 'user_code');
-      const outcome = await signIn(deps, form, originOf(ctx), undefined);
-      if (outcome.page) {
-        const { error, status, retryAfterSeconds } = outcome.page;
-        if (retryAfterSeconds !== undefined) ctx.set('retry-after', String(retryAfterSeconds));
-        const fields = { target, ...(userCode === undefined ? {} : { user_code: userCode }) };
-        page(ctx, fields, { username: single(form, 'username'), error, retryAfterSeconds }, status);
-        return;
-      }
+      const outcome = await signIn(deps, ctx, form, { subject: visitor });
+      if (!outcome.login) return page(ctx, target, userCode, outcome, form);
       await browserSessions.begin(ctx, outcome.login);
-      const query =
-        userCode === undefined ? '' : `?${new URLSearchParams({ user_code: userCode }).toString()}`;
-      ctx.redirect(`${basePath}${TARGETS[target] ?? '/account'}${query}`);
+      ctx.redirect(pathOf(target, userCode));
       ctx.status = 303;
     },
   };

@@ -17,7 +17,7 @@ export function sortableId(now: number): string {
     time = SORTABLE.charAt(rest % 32) + time;
     rest = Math.floor(rest / 32);
   }
-  return time + [...randomBytes(16)].map((byte) => SORTABLE.charAt(byte % 32)).join('');
+  return time + randomLetters(16);
 }
 
 /**
@@ -37,3 +37,7 @@ export function createSortableIds(): (now: number) => string {
     return sortableId(last).slice(0, 10) + order + sortableId(last).slice(13);
   };
 }
+
+/** Random letters that people can copy by hand: five bits each, without those that look alike. */
+export const randomLetters = (count: number): string =>
+  [...randomBytes(count)].map((byte) => SORTABLE.charAt(byte % 32)).join('');

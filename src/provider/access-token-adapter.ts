@@ -59,7 +59,9 @@ export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies)
     const { grantId, clientId } = payload;
     if (grantId !== undefined) return (await familyOnce(deps, grantId))?.alive ? payload : undefined;
     if (!clientId || !payload.clientGeneration) return undefined;
-    return (await accessTokens.clientAlive(clientId, payload.clientGeneration, id)) ? payload : undefined;
+    return (await accessTokens.clientAlive(clientId, payload.clientGeneration, undefined))
+      ? payload
+      : undefined;
   };
 
   return {

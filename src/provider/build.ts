@@ -10,6 +10,7 @@ import {
   acceptOmittedRedirectUri,
   introspectionNeedsClient,
   logoutOfNobody,
+  refuseUnauthorizedResponseType,
   unauthorizedGrantType,
 } from './deviations.ts';
 import { OPAQUE_PREFIX, presentToken } from './jwt-access-tokens.ts';
@@ -130,6 +131,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   alwaysIncludeSid(provider);
   compareHashedSecrets(provider, deps);
   acceptOmittedRedirectUri(provider);
+  refuseUnauthorizedResponseType(provider);
 
   provider.on('server_error', (ctx, error) => {
     stateOf(ctx).serverError = error;

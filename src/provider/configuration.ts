@@ -1,15 +1,17 @@
 /** The engine's configuration, a pure function of its dependencies. */
 import { errors, type Client, type Configuration, type KoaContextWithOIDC } from 'oidc-provider';
 import { OIDC_SCOPES } from '../clients/apis.ts';
+import { createOutbound } from '../delivery/outbound.ts';
 import { toSeconds } from '../lib/clock.ts';
 import { SCOPE_CLAIMS } from '../users/claims.ts';
 import { createFindAccount } from './accounts.ts';
+import { ACR_VALUES } from './acr.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { optionsOf, recordOf } from './client-adapter.ts';
 import { assertAssertion, CLIENT_AUTH_METHODS, CLOCK_TOLERANCE } from './client-authentication.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import { createGrantLoader } from './grants.ts';
-import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
+import { createInteractionPolicy } from './interaction-policy.ts';
 import { createRenderers } from './renderers.ts';
 import { GENERATION_CLAIM, GRANT_CLAIM } from './jwt-access-tokens.ts';
 import { stateOf } from './request-state.ts';
@@ -37,6 +39,9 @@ const ROUTES = {
   registration: '/register',
 };
 
+/** Bytes of a client's key set. */
+const JWKS_LIMIT = 64 * 1024;
+
 const ASSERTION_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
 
 /** A client that may go without PKCE protects its redirect by `state` (RFC 9700, 4.7.1). */
@@ -62,6 +67,10 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
   const resources = createResources(deps);
   const visibility = createVisibility(deps);
   const renderers = createRenderers(deps);
+  const outbound = createOutbound({ fetchAllow: settings.fetchAllow, maxBytes: JWKS_LIMIT });
+  /** Key sets of clients are all that the engine fetches; without what it would put between to guard addresses. */
+  const fetchKeySet = (url: string | URL | Request, { method, headers, signal }: RequestInit = {}) =>
+    outbound(url instanceof Request ? url.url : url, { method, headers, signal } as RequestInit);
   const secure = settings.issuer.startsWith('https:');
   const prefix = (name: string, host: boolean): string =>
     secure ? `__${host ? 'Host' : 'Secure'}-${name}` : name;
@@ -72,7 +81,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
     routes: ROUTES,
     scopes: [...OIDC_SCOPES],
     claims: { openid: ['sub', 'auth_time', 'acr', 'amr'], ...SCOPE_CLAIMS, iss: null, sid: null },
-    acrValues: [ACR_PASSWORD],
+    acrValues: [...ACR_VALUES],
     responseTypes: ['code'],
     subjectTypes: ['public'],
     clientAuthMethods: CLIENT_AUTH_METHODS,
@@ -103,10 +112,13 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
     pkce: { required: (_ctx, client) => recordOf(client).metadata.require_pkce },
     extraParams: { state: requireState }, // a parameter that is known already: this only adds the check
     clientBasedCORS: (_ctx, origin, client) => recordOf(client).metadata.allowed_origins.includes(origin),
+    fetch: fetchKeySet,
     findAccount: createFindAccount(deps),
     loadExistingGrant: createGrantLoader(deps),
     interactions: {
-      policy: createInteractionPolicy(),
+      policy: createInteractionPolicy(
+        async (userId) => (await deps.storage.secondFactors.find(userId)) !== undefined,
+      ),
       url: (_ctx, interaction) =>
         new URL(settings.issuer).pathname.replace(/\/$/, '') + deps.pages.interactionPath(interaction.uid),
     },

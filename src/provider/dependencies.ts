@@ -10,6 +10,7 @@ import type { Changes } from '../storage/changes.ts';
 import type { Consents } from '../storage/consents.ts';
 import type { DataKeys } from '../storage/data-keys.ts';
 import type { Families } from '../storage/families.ts';
+import type { SecondFactorStore } from '../storage/second-factors.ts';
 import type { Sessions } from '../storage/sessions.ts';
 import type { UserRecord } from '../storage/user-record.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -24,6 +25,7 @@ export interface ProviderStorage {
   readonly changes: Changes;
   readonly consents: Consents;
   readonly families: Families;
+  readonly secondFactors: Pick<SecondFactorStore, 'find'>;
   readonly sessions: Sessions;
   readonly users: { findById(id: string): Promise<UserRecord | undefined> };
 }

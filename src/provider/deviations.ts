@@ -1,5 +1,5 @@
 /** Where the engine answers otherwise than the contract and the RFCs say, each put right around it in one function. */
-import { Provider, type KoaContextWithOIDC } from 'oidc-provider';
+import { errors, Provider, type KoaContextWithOIDC } from 'oidc-provider';
 
 type Next = () => Promise<void>;
 type Form = Readonly<Record<string, unknown>>;
@@ -29,6 +29,17 @@ export async function unauthorizedGrantType(ctx: KoaContextWithOIDC, next: Next)
   ) {
     ctx.body = { ...body, error: 'unauthorized_client' };
   }
+}
+
+/**
+ * Trap (`actions/authorization/response_parameters.js`): so is a response type that the client may not use
+ * (RFC 6749, 4.1.2.1).
+ */
+export function refuseUnauthorizedResponseType({ Client }: Provider): void {
+  Client.prototype.responseTypeAllowed = function responseTypeAllowed(type) {
+    if (this.responseTypes?.includes(type)) return true;
+    throw new errors.UnauthorizedClient('requested response_type is not allowed for this client');
+  };
 }
 
 /**

@@ -130,8 +130,11 @@ export function createRefreshTokenAdapter(deps: ProviderDependencies): Adapter {
     async find(id) {
       const familyId = familyOfRefreshToken(deps.dataKeys.tagKeys, id);
       const family = familyId === undefined ? undefined : await familyOnce(deps, familyId);
-      if (!family?.alive || !family.token || family.endsAt <= deps.clock.now()) return undefined;
+      if (!family?.alive || !family.token) return undefined;
       const payload: AdapterPayload = { ...family.token, jti: id };
+      // Access tokens may outlive the refresh token: who revokes it when it has expired or is spent ends them too.
+      if (currentContext()?.oidc.route === 'revocation') return { ...payload, exp: lastMoment(family) };
+      if (family.endsAt <= deps.clock.now()) return undefined;
       currentState().endsAt = family.endsAt;
       const hashes = families.tokenHashes(id);
       if (isHash(hashes, family.current)) return payload;

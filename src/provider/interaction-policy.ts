@@ -1,10 +1,8 @@
 /** When a person is asked: to sign in, and to consent. */
-import { errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider';
+import { interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider';
+import { createAcrCheck } from './acr.ts';
 
 const { Check, Prompt, base } = interactionPolicy;
-
-/** How somebody signed in, as `acr`; `amr` has the details. */
-export const ACR_PASSWORD = 'urn:portcullis:acr:password';
 
 const LOOPBACK = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])[:/?]/;
 
@@ -19,21 +17,13 @@ function cannotBeIdentified({ oidc }: KoaContextWithOIDC): boolean {
   return LOOPBACK.test(`${redirect}/`) || !/^https?:/.test(redirect);
 }
 
-/** The `acr` values of which the ID token must have one (OIDC Core 5.5.1.1); undefined when any will do. */
-function essentialAcrs({ oidc }: KoaContextWithOIDC): unknown[] | undefined {
-  const asked = oidc.claims?.id_token?.['acr'] as
-    { essential?: unknown; value?: unknown; values?: unknown } | null | undefined;
-  if (asked?.essential !== true) return undefined;
-  if (asked.values !== undefined) {
-    if (!Array.isArray(asked.values))
-      throw new errors.InvalidRequest('claims.id_token.acr.values must be a list');
-    return asked.values as unknown[];
-  }
-  return asked.value === undefined ? undefined : [asked.value];
-}
-
-/** The engine's policy with our changes. */
-export function createInteractionPolicy(): interactionPolicy.Prompt[] {
+/**
+ * The engine's policy with our changes.
+ * @param hasSecondFactor by user id
+ */
+export function createInteractionPolicy(
+  hasSecondFactor: (userId: string) => Promise<boolean>,
+): interactionPolicy.Prompt[] {
   const prompts = base();
   const login = prompts.get('login');
   const consent = prompts.get('consent');
@@ -46,19 +36,9 @@ export function createInteractionPolicy(): interactionPolicy.Prompt[] {
         : Check.NO_NEED_TO_PROMPT,
     ),
   );
-  // Trap (`prompts/login.js`): for an essential acr that no sign-in gives, the engine asks for ever. It is a failed
-  // sign-in (OIDC Core 5.5.1.1), and has an error of its own (OIDC Core Error Code unmet_authentication_requirements).
   login.checks.remove('essential_acr');
   login.checks.remove('essential_acrs');
-  login.checks.add(
-    new Check('essential_acr', 'the requested ACR could not be obtained', (ctx) => {
-      if (essentialAcrs(ctx)?.includes(ACR_PASSWORD) !== false) return Check.NO_NEED_TO_PROMPT;
-      throw new errors.CustomOIDCProviderError(
-        'unmet_authentication_requirements',
-        'the requested ACR cannot be obtained',
-      );
-    }),
-  );
+  login.checks.add(createAcrCheck(hasSecondFactor));
   // OIDC Core 3.1.2.1: asks who it is, although somebody is signed in. Our sign-in page is where accounts are chosen.
   prompts.add(new Prompt({ name: 'select_account', requestable: true }), 0);
   consent.checks.remove('native_client_prompt');

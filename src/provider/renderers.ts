@@ -25,6 +25,7 @@ export function createRenderers({ pages }: ProviderDependencies) {
     ): Promise<void> {
       const { status, code } = pageOf(ctx, error) ?? { status: ctx.status, code: out.error };
       ctx.status = status;
+      if (status === 503) ctx.set('retry-after', '1');
       await pages.error(ctx, { status, code, description: out.error_description });
     },
     async logout(ctx: KoaContextWithOIDC, form: string): Promise<void> {

@@ -16,8 +16,11 @@ export interface TokenOwner {
 export interface AccessTokens {
   /** The owner while the family is alive and the token is not denied. One query. */
   ownerOf(familyId: string, jti: string): Promise<TokenOwner | undefined>;
-  /** Whether a client's own token is alive: client enabled, of this generation, token not denied. One query. */
-  clientAlive(clientId: string, generation: string, jti: string): Promise<boolean>;
+  /**
+   * Whether a client's own token is alive: client enabled, of this generation, token not denied. One query.
+   * @param jti undefined for an opaque token, which is destroyed instead of being denied
+   */
+  clientAlive(clientId: string, generation: string, jti: string | undefined): Promise<boolean>;
   /** Denies one token until its expiry (epoch milliseconds), with its audit row. Idempotent. */
   deny(jti: string, expiresAt: number, event: AuditEvent): Promise<void>;
   /** Destroys an opaque token, with its audit row. Idempotent. */
@@ -45,7 +48,7 @@ export function createAccessTokens(
       return row && { ...row, sessionUid: row.sessionUid ?? undefined };
     },
     async clientAlive(clientId, generation, jti) {
-      return (await sql.read('access-tokens.client', CLIENT, [clientId, generation, jti])).length === 1;
+      return (await sql.read('access-tokens.client', CLIENT, [clientId, generation, jti ?? ''])).length === 1;
     },
     deny: (jti, expiresAt, event) =>
       changes.raw(async ({ tx, record }) => {

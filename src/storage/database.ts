@@ -57,7 +57,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const store = await openPostgresql(options.url, {
     poolSize: options.poolSize ?? 10,
     connectTimeout: options.connectTimeout ?? 5_000,
-    statementTimeout: options.statementTimeout ?? 10_000,
+    statementTimeout: options.statementTimeout ?? 5_000,
     idleTransactionTimeout: options.idleTransactionTimeout ?? 10_000,
     onError: options.onError ?? (() => {}),
   });

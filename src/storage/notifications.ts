@@ -4,6 +4,7 @@
  * between, a connection that just broke). Sent after the commit, apart from it: a transaction that notifies would
  * fail where NOTIFY is not known, and serialises its commit with all others where it is.
  */
+import { setTimeout as pauseFor } from 'node:timers/promises';
 import pg from 'pg';
 import type { Database } from './database.ts';
 
@@ -26,6 +27,7 @@ export interface NotificationOptions {
 const CHANNEL = 'portcullis_changes';
 /** Milliseconds. */
 const CONNECT_TIMEOUT = 5_000;
+const CLOSE_TIME = 1_000;
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15_000;
 
@@ -91,7 +93,8 @@ export function openNotifications({ kind, sql }: Database, options: Notification
     async close() {
       ended = true;
       clearTimeout(timer);
-      await client?.end().catch(() => {});
+      // A server that is out of reach does not say goodbye.
+      await Promise.race([client?.end().catch(() => {}), pauseFor(CLOSE_TIME)]);
     },
   };
 }

@@ -10,6 +10,7 @@ import { createDataKeys, loadDataKeys } from './data-keys.ts';
 import { openDatabase, type Database } from './database.ts';
 import { createFamilies } from './families.ts';
 import { migrate } from './migrate.ts';
+import { createSecondFactorStore } from './second-factors.ts';
 import { createSessions } from './sessions.ts';
 import { createOutbox } from './outbox.ts';
 import { createSigningKeys } from './signing-keys.ts';
@@ -60,6 +61,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
       clients: createClientStore<M>(database, clock, changes),
       consents: createConsents(database, clock, changes),
       families: createFamilies(database, dataKeys, clock, changes, artifacts),
+      secondFactors: createSecondFactorStore(database, dataKeys, clock, changes),
       sessions: createSessions(database, dataKeys, clock, changes),
       signingKeys: createSigningKeys(database, dataKeys, changes),
       throttles: createThrottles(database, clock),

@@ -108,7 +108,8 @@ async function resealColumn(
     try {
       const opened = await dataKeys.open(sealed, context(id));
       const again = dataKeys.seal(opened, context(id));
-      resealed += (await sql.write(`${name}.write`, UPDATE, [again, id, sealed])).count;
+      const { count } = await sql.write(`${name}.write`, UPDATE, [again, id, sealed]);
+      resealed += count;
     } catch (error) {
       if (!(error instanceof SealError)) throw error;
       unreadable += 1;

@@ -8,12 +8,13 @@ export const sealContext = {
   familySuccessor: (): string => 'successor',
   session: (uid: string): string => `session:${uid}`,
   signingKey: (kid: string): string => `signing-key:${kid}`,
+  totp: (userId: string): string => `totp:${userId}`,
   webhook: (id: string): string => `webhook:${id}`,
 };
 
 /** A column that is sealed anew when the sealing key changes; what lives for an hour at most is not. */
 export interface SealedColumn {
-  readonly table: 'families' | 'sessions' | 'signing_keys' | 'webhooks';
+  readonly table: 'families' | 'sessions' | 'signing_keys' | 'totp_secrets' | 'webhooks';
   readonly key: string;
   readonly column: string;
   readonly context: (key: string) => string;
@@ -21,6 +22,7 @@ export interface SealedColumn {
 
 export const sealedColumns: readonly SealedColumn[] = [
   { table: 'signing_keys', key: 'kid', column: 'sealed', context: sealContext.signingKey },
+  { table: 'totp_secrets', key: 'user_id', column: 'sealed', context: sealContext.totp },
   { table: 'webhooks', key: 'id', column: 'secret', context: sealContext.webhook },
   { table: 'sessions', key: 'uid', column: 'payload', context: sealContext.session },
   { table: 'families', key: 'id', column: 'grant_payload', context: sealContext.familyGrant },

@@ -7,6 +7,8 @@ export const EVERY_TYPE = '*';
 export interface Subscriptions {
   /** Ids of the enabled webhooks that want events of a type. */
   of(type: string): readonly string[];
+  /** Whether there is an enabled webhook. */
+  any(): boolean;
   /** Reads them again. */
   reload(): Promise<void>;
 }
@@ -35,6 +37,7 @@ export async function openSubscriptions({ prisma }: Database): Promise<Subscript
   await read();
   return {
     of: (type) => byType.get(type) ?? toAll,
+    any: () => byType.size > 0,
     reload() {
       // One after another: a read that began earlier must not undo a later one.
       reading = reading.then(read, read);

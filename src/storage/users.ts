@@ -63,7 +63,7 @@ export interface UserStore {
   setEnabled(id: string, enabled: boolean, event: AuditEvent): Promise<boolean>;
   /** Ends every session and grant. Unknown: 404. */
   revokeAll(id: string, event: AuditEvent): Promise<void>;
-  /** With sessions and consents. Idempotent; true for the one who deleted it. */
+  /** With sessions, consents and second factors. Idempotent; true for the one who deleted it. */
   delete(id: string, event: AuditEvent): Promise<boolean>;
 }
 
@@ -240,6 +240,8 @@ export function createUserStore({ prisma }: Database, clock: Clock, changes: Cha
         if (count === 0) return false;
         await change.tx.session.deleteMany({ where: { userId: id } });
         await change.tx.consent.deleteMany({ where: { userId: id } });
+        await change.tx.totpSecret.deleteMany({ where: { userId: id } });
+        await change.tx.recoveryCode.deleteMany({ where: { userId: id } });
         await change.record(event);
         return true;
       }),

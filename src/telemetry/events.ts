@@ -35,6 +35,11 @@ interface Catalogue {
   'user.password_changed': With<{ by: 'user' | 'admin' }>;
   /** Every session and grant of the user was ended. */
   'user.revoked': Detail;
+  'user.second_factor_added': With<{ kind: 'totp' }>;
+  'user.second_factor_removed': With<{ kind: 'totp' }>;
+  'user.recovery_codes_renewed': Detail;
+  /** `left`: codes that still work. */
+  'user.recovery_code_used': With<{ left: number }>;
   'login.succeeded': With<{ amr: readonly string[] }>;
   /** Never the name that was typed: people type passwords there. */
   'login.failed': With<{ reason: string }>;
@@ -110,6 +115,10 @@ const meanings: { readonly [T in EventType]: Meaning<T> } = {
   'user.deleted': info,
   'user.password_changed': info,
   'user.revoked': info,
+  'user.second_factor_added': info,
+  'user.second_factor_removed': info,
+  'user.recovery_codes_renewed': info,
+  'user.recovery_code_used': info,
   'login.succeeded': { level: 'info', count: (metrics) => metrics.login('succeeded') },
   'login.failed': { level: 'info', count: (metrics) => metrics.login('failed') },
   'login.throttled': { level: 'warn', count: (metrics) => metrics.login('throttled') },

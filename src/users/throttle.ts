@@ -46,12 +46,14 @@ export interface LoginAttempt {
   /** As typed; whether it exists makes no difference. */
   readonly username: string;
   readonly ip: string;
-  /** Names a device on which this user has signed in before: strangers cannot use up its budget. */
+  /** Names a device on which this user has signed in before: its one budget is its own, whatever its address. */
   readonly device?: string | undefined;
 }
 
 export interface Throttle {
   forLogin(attempt: LoginAttempt): Budgets;
+  /** The step after the password: whoever guesses there has the password, so one budget for all devices. */
+  forSecondFactor(userId: string, ip: string): Budgets;
   /** Budgets of something else that can be guessed, such as a user code. */
   forGuess(what: string, ip: string): Budgets;
   /** The refusal, when one of the budgets is used up. */
@@ -94,10 +96,12 @@ export function createThrottle(
   const refusal = (until: number | undefined): Throttled | undefined =>
     until === undefined ? undefined : { retryAfter: Math.max(1, Math.ceil((until - clock.now()) / 1000)) };
   return {
-    forLogin: ({ username, ip, device }) => [
+    forLogin: ({ username, ip, device }) =>
       device === undefined
-        ? counter(account, 'account', usernameKey(username))
-        : counter(account, 'device', usernameKey(username), device),
+        ? [counter(account, 'account', usernameKey(username)), counter(address, 'address', addressKey(ip))]
+        : [counter(account, 'device', usernameKey(username), device)],
+    forSecondFactor: (userId, ip) => [
+      counter(account, 'second factor', userId),
       counter(address, 'address', addressKey(ip)),
     ],
     forGuess: (what, ip) => [counter(account, what, addressKey(ip))],

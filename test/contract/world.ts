@@ -71,6 +71,8 @@ export async function openWorld(kind: DatabaseKind) {
   });
   const world = {
     ...storage,
+    url: fresh.url,
+    secretKeys,
     time,
     clock,
     events,

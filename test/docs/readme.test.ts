@@ -80,7 +80,7 @@ describe('README', () => {
     const others = blocks.filter((block) => !runnable(block) && block.language !== 'text');
     expect(others.map(({ language }) => language)).toEqual(['sh', 'java', 'ini']);
     expect(others[2]?.text).toContain('DATABASE_URL=postgresql://'); // replaced below
-    expect(others[0]?.output).toMatch(/^tests: \d+ passed, 0 failed(, \d+ skipped)?$/m);
+    expect(others[0]?.output).toContain('\ntests: … passed, 0 failed');
   });
 
   describe('as a newcomer follows it', () => {

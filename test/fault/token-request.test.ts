@@ -218,6 +218,24 @@ describe.each(databaseKinds)('a token request on %s', (kind) => {
     expect((await world.refresh(graceful, again.body.refresh_token ?? '')).status).toBe(200);
   });
 
+  it('is unavailable while the client cannot be looked up, and works afterwards', async () => {
+    const fresh = await world.client({
+      ...clientOf('fresh', { grant_types: ['client_credentials'] }),
+      redirect_uris: [],
+    });
+    const send = (): Promise<Sent> => world.post('/token', { grant_type: 'client_credentials' }, fresh);
+    for (const away of ['prisma Client.findUnique', 'prisma ClientSecret.findMany']) {
+      tapped.tap = {
+        before(step) {
+          if (step === away) throw unavailable();
+        },
+      };
+      unavailableAnswer(await send());
+    }
+    tapped.tap = {};
+    expect((await send()).status).toBe(200);
+  });
+
   it('leaves introspection and revocation unavailable, not wrong, while the database is away', async () => {
     const token = await firstToken(strict, JWT);
     for (const path of ['/introspect', '/revoke']) {

@@ -1,7 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { databaseKinds } from '../support/databases.ts';
 import { basicAuth } from '../support/server.ts';
-import { invite } from './support/people.ts';
+import { invite, type People } from './support/people.ts';
 import { openCluster, until, type Cluster, type Node } from './support/processes.ts';
 
 const PARALLEL = 4;
@@ -17,6 +17,8 @@ function startLoad(node: Node, cluster: Cluster) {
           method: 'POST',
           headers: { authorization: basicAuth(cluster.admin.id, cluster.admin.secret) },
           body: new URLSearchParams({ grant_type: 'client_credentials' }),
+          // A connection on its way to a process that is killed is never answered.
+          signal: AbortSignal.timeout(10_000),
         });
         const text = await response.text();
         if (response.status === 200) answered++;
@@ -53,11 +55,42 @@ const ISSUED = /^portcullis_tokens_issued_total\{grant_type="client_credentials"
 const issued = async (node: Node): Promise<number> =>
   Number(ISSUED.exec(await (await fetch(`${node.management}/metrics`)).text())?.[1]);
 
-describe.each(databaseKinds)('two workers on %s', (kind) => {
+describe('one process', () => {
+  it('ends on SIGTERM without a failed request', async () => {
+    const cluster = await openCluster('sqlite', {});
+    try {
+      const node = await cluster.start();
+      const load = startLoad(node, cluster);
+      await until('some load', () => load.answered() > 20);
+      node.process.kill('SIGTERM');
+      await load.ended();
+      expect(await node.ended()).toBe(0);
+      expect(load.failures).toEqual([]);
+    } finally {
+      await cluster.close();
+    }
+  }, 60_000);
+});
+
+describe('workers that cannot start', () => {
+  it('end the primary with the reason, in one line', async () => {
+    const cluster = await openCluster('sqlite', { PORTCULLIS_WORKERS: '2' });
+    try {
+      const { url } = await cluster.start();
+      const { port } = new URL(url);
+      const late = cluster.start({ PORT: port });
+      await expect(late).rejects.toThrow(`ended: port ${port} is in use: set PORT\n`);
+    } finally {
+      await cluster.close();
+    }
+  }, 60_000);
+});
+
+describe('two workers', () => {
   let cluster: Cluster;
   let node: Node;
   beforeEach(async () => {
-    cluster = await openCluster(kind, { PORTCULLIS_WORKERS: '2' });
+    cluster = await openCluster('sqlite', { PORTCULLIS_WORKERS: '2' });
     node = await cluster.start();
     await until('both serve', () => workersOf(node).length === 2);
   });
@@ -92,9 +125,21 @@ describe.each(databaseKinds)('two workers on %s', (kind) => {
     expect(load.failures.length).toBeLessThanOrEqual(PARALLEL);
     expect(node.output.join('')).toContain('a worker ended by itself');
   }, 60_000);
+});
+
+describe.each(databaseKinds)('two workers on %s', (kind) => {
+  let cluster: Cluster;
+  let node: Node;
+  let people: People;
+  beforeAll(async () => {
+    cluster = await openCluster(kind, { PORTCULLIS_WORKERS: '2' });
+    node = await cluster.start();
+    await until('both serve', () => workersOf(node).length === 2);
+    people = await invite(node.url, cluster);
+  });
+  afterAll(() => cluster.close());
 
   it('use one refresh token at once: one wins, and the family ends', async () => {
-    const people = await invite(node.url, cluster);
     for (let round = 0; round < 3; round++) {
       const { refresh_token: token = '' } = await people.signIn();
       const answers = await Promise.all(Array.from({ length: 16 }, () => people.refresh(token)));
@@ -108,7 +153,6 @@ describe.each(databaseKinds)('two workers on %s', (kind) => {
   }, 60_000);
 
   it('write at once without an error', async () => {
-    const people = await invite(node.url, cluster);
     const chain = async (): Promise<void> => {
       let { refresh_token: token = '' } = await people.signIn();
       for (let step = 0; step < 10; step++) {

@@ -20,6 +20,7 @@ import type { AuditLog } from '../../storage/audit.ts';
 import type { Changes } from '../../storage/changes.ts';
 import { originOf } from '../../storage/origin.ts';
 import type { Accounts } from '../../users/accounts.ts';
+import type { SecondFactors } from '../../users/second-factors.ts';
 import { publish, sendPublished } from '../published.ts';
 import { readForm, readJson } from '../request-body.ts';
 import { apiRoutes } from './apis.ts';
@@ -46,6 +47,7 @@ export interface AdminDependencies {
   readonly secrets: SecretAdministration;
   readonly apis: ApiAdministration;
   readonly accounts: Accounts;
+  readonly secondFactors: SecondFactors;
   readonly grants: GrantAdministration;
   readonly tokens: TokenInspector;
   readonly keys: KeyAdministration;
@@ -65,7 +67,7 @@ export function createAdminApi(deps: AdminDependencies): Middleware {
     ...clientRoutes(deps.clients, guard),
     ...secretRoutes(deps.secrets, guard),
     ...apiRoutes(deps.apis),
-    ...userRoutes(deps.accounts),
+    ...userRoutes(deps.accounts, deps.secondFactors),
     ...grantRoutes(deps.grants),
     ...auditRoutes(deps.audit),
     ...tokenRoutes(deps.tokens),

@@ -4,6 +4,7 @@ import { parseDocument } from '../../clients/documents.ts';
 import type { UserRecord } from '../../storage/user-record.ts';
 import type { Accounts } from '../../users/accounts.ts';
 import { claimsSchema, type StandardClaims } from '../../users/claims.ts';
+import type { SecondFactors } from '../../users/second-factors.ts';
 import { userSchema } from '../../users/user-document.ts';
 import { meantVersion } from './conditional.ts';
 import { route, type Route } from './route.ts';
@@ -44,7 +45,7 @@ const showUser = (user: UserRecord) => ({
   updated_at: toTime(user.updatedAt),
 });
 
-export function userRoutes(accounts: Accounts): Route[] {
+export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Route[] {
   const read = { scope: 'users:read', status: 200 } as const;
   const write = { scope: 'users:write', status: 200 } as const;
   const tagged = (user: unknown): unknown => user;
@@ -127,6 +128,14 @@ export function userRoutes(accounts: Accounts): Route[] {
       summary: 'End every session and grant of a user',
       status: 204,
       handle: ({ params, by }) => accounts.revoke(params.user_id, by),
+    }),
+    route({
+      ...write,
+      method: 'DELETE',
+      path: '/users/{user_id}/second-factors',
+      summary: 'Remove the second factor and the recovery codes of a user who has lost them',
+      status: 204,
+      handle: ({ params, by }) => secondFactors.remove(params.user_id, by),
     }),
     route({
       ...write,

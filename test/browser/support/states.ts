@@ -1,4 +1,5 @@
 /** Every page in every state: what the tests render, photograph and examine. */
+import { qrPath } from '../../../src/http/qr-path.ts';
 import type { Page } from '../../../src/http/views.ts';
 
 const form = { action: '/interaction/4Tq', csrf: 'c5rf-t0ken' };
@@ -47,7 +48,29 @@ const activities = [
   'enabled',
   'disabled',
   'revoked',
+  'wrong-second-factor',
+  'factor-added',
+  'factor-removed',
+  'factors-reset',
+  'recovery-codes',
+  'recovery-code-used',
 ] as const;
+const mfa = {
+  page: 'mfa',
+  ...form,
+  fields: { pending: 'sealed' },
+  client: undefined,
+  back: '/account',
+} as const;
+const setUp = {
+  page: 'account',
+  section: 'factors',
+  step: 'set-up',
+  ...form,
+  fields: { setup: 'sealed' },
+  qr: qrPath('otpauth://totp/id.example:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=id.example'),
+  typed: 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ',
+} as const;
 const consent = { page: 'consent', ...form, account, switchAction, offline: false } as const;
 const client = {
   ...notes,
@@ -86,6 +109,23 @@ export const states: Readonly<Record<string, Page>> = {
     retryAfterSeconds: 290,
   },
   'problem-login-throttled-some': { page: 'login', ...form, client: undefined, error: 'throttled' },
+
+  'problem-login-expired': { page: 'login', ...form, client: notes, error: 'expired' },
+  'login-confirm': { page: 'login', ...form, client: undefined, username: 'ada', confirm: true },
+  'problem-login-confirm': {
+    page: 'login',
+    ...form,
+    client: undefined,
+    username: 'ada',
+    confirm: true,
+    error: 'invalid',
+  },
+
+  mfa,
+  'mfa-client': { ...mfa, client: notes, back: undefined },
+  'problem-mfa-missing': { ...mfa, error: 'missing' },
+  'problem-mfa-invalid': { ...mfa, error: 'invalid' },
+  'problem-mfa-throttled': { ...mfa, error: 'throttled', retryAfterSeconds: 30 },
 
   consent: { ...consent, client: consentClient, scopes: [...identity.slice(0, 3), ...orders], offline: true },
   'consent-more': { ...consent, client: consentClient, scopes: orders.slice(1, 2), already: identity },
@@ -244,6 +284,36 @@ export const states: Readonly<Record<string, Page>> = {
     })),
   },
   'account-activity-none': { page: 'account', section: 'activity', ...form, events: [] },
+  'account-set-up': setUp,
+  'account-set-up-again': { ...setUp, notices: [{ kind: 'factor-removed' }] },
+  'problem-set-up-missing': { ...setUp, error: 'missing' },
+  'problem-set-up-wrong': { ...setUp, error: 'wrong' },
+  'problem-set-up-expired': { ...setUp, error: 'expired' },
+  'account-factors': {
+    page: 'account',
+    section: 'factors',
+    step: 'list',
+    ...form,
+    since,
+    lastUsed: since + 1e9,
+    recoveryCodes: 9,
+  },
+  'account-factors-unused': {
+    page: 'account',
+    section: 'factors',
+    step: 'list',
+    ...form,
+    since,
+    recoveryCodes: 10,
+  },
+  'account-recovery-codes': {
+    page: 'account',
+    section: 'factors',
+    step: 'codes',
+    ...form,
+    codes: Array.from({ length: 10 }, (_, index) => `ABCD${index}-FGH8K`),
+    notices: [{ kind: 'factor-added' }],
+  },
   'account-password': password,
   'problem-password-missing': {
     ...password,

@@ -1,8 +1,8 @@
 /** Faults at one step of a request, or from one step on. */
 import { unavailable, type TappedDatabase } from './tapped-database.ts';
 
-/** What the node looks at by itself, between requests. */
-const OWN = new Set(['changes.read']);
+/** What the node looks at by itself between requests, and what it keeps in memory for a while: not a request's steps. */
+const isOwn = (step: string): boolean => step === 'changes.read' || step.startsWith('prisma ');
 
 export interface Fault {
   /** Which step of the request, from 0. */
@@ -16,7 +16,7 @@ export interface Fault {
 
 /** The steps that a request takes when nothing fails. */
 export async function stepsOf(tapped: TappedDatabase, work: () => Promise<unknown>): Promise<string[]> {
-  return (await tapped.steps(work)).filter((step) => !OWN.has(step));
+  return (await tapped.steps(work)).filter((step) => !isOwn(step));
 }
 
 /** Runs `work` while the database fails as asked. */
@@ -28,12 +28,12 @@ export async function withFault<T>(
   let current = -1;
   tapped.tap = {
     before(step) {
-      if (OWN.has(step)) return;
+      if (isOwn(step)) return;
       current++;
       if ((when === 'before' && current === at) || (lasting && current > at)) throw error();
     },
     after(step) {
-      if (!OWN.has(step) && when === 'after' && current === at) throw error();
+      if (!isOwn(step) && when === 'after' && current === at) throw error();
     },
   };
   try {

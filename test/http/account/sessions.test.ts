@@ -36,11 +36,9 @@ describe.each(databaseKinds)('sessions and activity on %s', (kind) => {
     expect(devices[0]?.[1]).toBe('Firefox on Linux');
     expect(devices[0]?.[2]).toContain('This device');
     expect(devices[0]?.[2]).not.toContain('<form');
-    expect(devices.map(([, name]) => name).sort()).toEqual([
-      'Firefox on Linux',
-      'Safari on iPhone',
-      'Unknown device',
-    ]);
+    expect(new Set(devices.map(([, name]) => name))).toEqual(
+      new Set(['Firefox on Linux', 'Safari on iPhone', 'Unknown device']),
+    );
     expect(text).toContain('Address <bdi>127.0.0.1</bdi>');
     expect(text).not.toContain('alert(1)');
   });

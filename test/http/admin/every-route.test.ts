@@ -7,6 +7,8 @@ import { AdminClient, operationsOf, type CallOptions, type Page } from './suppor
 const SCOPES = ADMIN_SCOPES.map(({ name }) => name);
 const PASSWORD = 'maple-harbour-quartz-9';
 const REDIRECT = ['https://new.example/cb'];
+/** A name that no resolver knows (RFC 6761, 6.4). */
+const NOWHERE = 'https://hooks.invalid/';
 
 interface Case extends CallOptions {
   readonly path?: string;
@@ -41,6 +43,11 @@ describe.each(databaseKinds)('every route of the admin API on %s', (kind) => {
   const grant = async (): Promise<string> => {
     await world.tokens(world.web);
     return first(`/grants?user=${world.userId}`);
+  };
+
+  const webhook = async (type = 'key.retired'): Promise<string> => {
+    const body = { url: NOWHERE, events: [type] };
+    return (await admin.ok<{ id: string }>('POST', '/webhooks', { body })).body.id;
   };
 
   const cases: Record<string, () => Promise<Case> | Case> = {
@@ -78,6 +85,9 @@ describe.each(databaseKinds)('every route of the admin API on %s', (kind) => {
     'POST /users/{user_id}/disable': async () => ({ path: `/users/${await user()}/disable` }),
     'POST /users/{user_id}/enable': async () => ({ path: `/users/${await user()}/enable` }),
     'POST /users/{user_id}/revoke': async () => ({ path: `/users/${await user()}/revoke` }),
+    'DELETE /users/{user_id}/second-factors': async () => ({
+      path: `/users/${await user()}/second-factors`,
+    }),
     'PUT /users/{user_id}/password': async () => ({
       path: `/users/${await user()}/password`,
       body: { password: PASSWORD },
@@ -97,6 +107,21 @@ describe.each(databaseKinds)('every route of the admin API on %s', (kind) => {
     'POST /keys/{kid}/retire': async () => {
       const { body } = await admin.ok<{ kid: string }>('POST', '/keys/rotate', { body: { alg: 'RS256' } });
       return { path: `/keys/${body.kid}/retire` };
+    },
+    'GET /webhooks': () => ({}),
+    'POST /webhooks': () => ({ body: { url: NOWHERE } }),
+    'GET /webhooks/{webhook_id}': async () => ({ path: `/webhooks/${await webhook()}` }),
+    'PATCH /webhooks/{webhook_id}': async () => ({
+      path: `/webhooks/${await webhook()}`,
+      body: { enabled: false },
+    }),
+    'DELETE /webhooks/{webhook_id}': async () => ({ path: `/webhooks/${await webhook()}` }),
+    'POST /webhooks/{webhook_id}/test': async () => ({ path: `/webhooks/${await webhook()}/test` }),
+    'GET /webhooks/{webhook_id}/messages': async () => ({ path: `/webhooks/${await webhook()}/messages` }),
+    'POST /webhooks/{webhook_id}/messages/{message_id}/retry': async () => {
+      const path = `/webhooks/${await webhook('user.created')}/messages`;
+      await user();
+      return { path: `${path}/${await first(path)}/retry` };
     },
   };
 

@@ -72,6 +72,18 @@ describe.each(databaseKinds)('the authorization request on %s', (kind) => {
     expect(result.has('access_token')).toBe(false);
   });
 
+  it('refuses a client without the authorization_code grant as unauthorized_client', async () => {
+    const batch = await world.client({
+      client_id: 'batch',
+      grant_types: ['client_credentials'],
+      redirect_uris: ['https://batch.example/cb'],
+      scope: 'orders:read',
+    });
+    const reply = await ask(world, batch, { scope: 'orders:read' });
+    expect(reply.error).toBe('unauthorized_client');
+    expect(reply.target).toBe(batch.redirect);
+  });
+
   it('refuses a response mode that it does not know', async () => {
     const { error } = await ask(world, world.web, { response_mode: 'carrier-pigeon' });
     expect(error).toBe('unsupported_response_mode');

@@ -1,17 +1,16 @@
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { databaseKinds } from '../../support/databases.ts';
 import { ORDERS, PHONES, startWorld, type TestClient, type World } from '../../support/fixtures.ts';
 import { ask } from '../support/authorization.ts';
 
 const BILLING = 'https://billing.example/';
 
-describe.each(databaseKinds)('audience and scope on %s', (kind) => {
+describe('audience and scope', () => {
   let world: World;
   let own: TestClient;
   let hurried: TestClient;
   beforeAll(async () => {
-    world = await startWorld({ kind });
+    world = await startWorld();
     const { storage } = world.app.domain;
     await storage.apis.create(
       {

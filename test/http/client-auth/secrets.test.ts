@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { databaseKinds } from '../../support/databases.ts';
 import { startWorld, type World } from '../../support/fixtures.ts';
 import { basicAuth } from '../../support/server.ts';
 
@@ -9,10 +8,10 @@ interface Refusal {
   readonly headers: Headers;
 }
 
-describe.each(databaseKinds)('client authentication by secret on %s', (kind) => {
+describe('client authentication by secret', () => {
   let world: World;
   beforeAll(async () => {
-    world = await startWorld({ kind });
+    world = await startWorld();
   });
   afterAll(() => world.close());
 

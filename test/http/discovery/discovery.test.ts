@@ -98,7 +98,7 @@ describe.each([
     expect(grants).not.toContain('password');
   });
 
-  it('never reflects Host, X-Forwarded-* or a target in absolute form', async () => {
+  it('never reflects Host or X-Forwarded-*', async () => {
     const lies = {
       host: 'evil.example',
       'x-forwarded-host': 'evil.example',
@@ -125,18 +125,24 @@ describe.each([
     } finally {
       await fresh.close();
     }
+  });
+
+  it('never reflects a request target in absolute form (RFC 9112, 3.2.2)', async () => {
+    const fresh = await startWorld({ path });
+    const { hostname, port } = new URL(fresh.url);
     const answer = await new Promise<string>((resolve) => {
-      const { hostname, port } = new URL(world.url);
       const socket = connect(Number(port), hostname, () =>
         socket.write(
-          `GET http://evil.example${path}/authorize?client_id=web&response_type=code&scope=openid&state=s&code_challenge=${'x'.repeat(43)}&code_challenge_method=S256 HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n`,
+          `GET http://evil.example${path}/.well-known/openid-configuration HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n`,
         ),
       );
       let text = '';
       socket.on('data', (chunk) => (text += String(chunk)));
       socket.on('close', () => resolve(text));
     });
-    expect(answer).toMatch(/^HTTP\/1\.1 303 /);
+    await fresh.close();
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+    expect(answer).toContain(`"token_endpoint":"${fresh.url}/token"`);
     expect(answer).not.toContain('evil');
   });
 

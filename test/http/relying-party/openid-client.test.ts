@@ -202,7 +202,11 @@ describe.each(databaseKinds)('openid-client as a relying party on %s', (kind) =>
       });
       // As a bearer token, or with another key, it is worth nothing.
       expect((await world.userinfo(tokens.access_token)).status).toBe(401);
-      await expect(rp.fetchUserInfo(config, tokens.access_token, subject, { DPoP: thief })).rejects.toThrow();
+      await expect(
+        rp.fetchUserInfo(config, tokens.access_token, subject, { DPoP: thief }),
+      ).rejects.toMatchObject({
+        status: 401,
+      });
       // A public client's refresh token is bound as well; a try with another key changes nothing.
       const refresh = tokens.refresh_token ?? '';
       await expect(rp.refreshTokenGrant(config, refresh, undefined, { DPoP: thief })).rejects.toMatchObject({

@@ -69,9 +69,9 @@ export async function openCluster(kind: DatabaseKind, env: Record<string, string
         env: {
           PORTCULLIS_ISSUER: `http://127.0.0.1:${port}`,
           ...common,
-          ...own,
           PORT: String(port),
           PORTCULLIS_MANAGEMENT_PORT: String(managementPort),
+          ...own,
         },
         stdio: ['ignore', 'pipe', 'pipe'],
       });

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseKind } from '../../support/databases.ts';
 import {
-  ORDERS,
   startWorld,
   type Answer,
   type AuthorizeOptions,
@@ -180,12 +179,16 @@ export interface Node {
 
 const ROOT = join(import.meta.dirname, '../../..');
 
-/** Starts `src/main.ts` over the world's database, and waits until it is ready. */
+/**
+ * Starts `src/main.ts` over the world's database, and waits until it is ready.
+ * @throws Error with what it printed, when it ends by itself
+ */
 export async function startNode(
   world: Pick<World, 'url' | 'databaseUrl' | 'secretKeys'>,
   env: Record<string, string> = {},
+  wantedPort?: number,
 ): Promise<Node> {
-  const port = await freePort();
+  const port = wantedPort ?? (await freePort());
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-node-'));
   const child = spawn(process.execPath, ['src/main.ts'], {
     cwd: ROOT,
@@ -241,8 +244,6 @@ export async function startNodes(world: World, count: number, env?: Record<strin
   };
 }
 
-/** The arenas of every race: each database in process, and two processes over PostgreSQL. */
+/** One node, in this process. */
 export const inProcess = (kind: DatabaseKind, env: Record<string, string> = {}): Promise<Arena> =>
   openArena({ kind, env });
-
-export { ORDERS };

@@ -1,0 +1,36 @@
+/** The page for what a sign-in came to: the password, again if need be, or the second factor. */
+import type { Context } from 'koa';
+import type { ShowPage } from './pages.ts';
+import { single, type Form } from './request-body.ts';
+import type { SignIn } from './sign-in.ts';
+import type { LoginPage } from './views.ts';
+
+/** Both pages post to one address. */
+export interface SignInForm extends Pick<LoginPage, 'action' | 'csrf' | 'client' | 'fields' | 'confirm'> {
+  /** The name that stands in the form at first. */
+  readonly username?: string | undefined;
+  /** Where the page for the second factor leads back to. */
+  readonly back?: string | undefined;
+}
+
+/**
+ * @param outcome of the form that was sent; undefined at first
+ * @param sent what was typed stays, but for passwords and codes
+ */
+export function showSignIn(
+  show: ShowPage,
+  ctx: Context,
+  { back, username, ...form }: SignInForm,
+  outcome?: Exclude<SignIn, { readonly login: object }>,
+  sent: Form = {},
+): void {
+  const { error, status, retryAfterSeconds } = outcome?.second ?? outcome?.page ?? {};
+  if (retryAfterSeconds !== undefined) ctx.set('retry-after', String(retryAfterSeconds));
+  if (outcome?.second) {
+    const fields = { ...form.fields, pending: outcome.second.pending };
+    const again = { error: outcome.second.error, retryAfterSeconds };
+    return show(ctx, { page: 'mfa', ...form, fields, back, ...again }, status);
+  }
+  const typed = single(sent, 'username') ?? username;
+  return show(ctx, { page: 'login', ...form, username: typed, error, retryAfterSeconds }, status);
+}
