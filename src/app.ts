@@ -103,7 +103,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const secretKeys =
     settings.secretKeys.length > 0 ? settings.secretKeys : developmentSecretKeys(settings.dataDir);
 
-  let background: Background | undefined;
+  const running: { background?: Background } = {}; // begins last, heard of first
   const storage = await openStorage<ClientMetadata>({
     url: settings.databaseUrl,
     secretKeys,
@@ -113,7 +113,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     onError: (error) => logger.error({ err: error }, 'database connection failed'),
     listeners: {
       onEvent: (event) => report(event, { logger, metrics }),
-      onBump: (what) => background?.bumped(what),
+      onBump: (what) => running.background?.bumped(what),
     },
   });
   const { database, dataKeys } = storage;
@@ -123,8 +123,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const apis = createApiRegistry(storage.apis, { defaultApi: settings.defaultApi }, { now });
 
   const first =
-    settings.bootstrapClient ??
-    (development ? asBootstrap(developmentAdmin(settings.dataDir, settings.issuer)) : undefined);
+    settings.bootstrapClient ?? (development ? asBootstrap(developmentAdmin(settings.dataDir)) : undefined);
   if (first) await bootstrapAdmin(storage.clients, dataKeys, first, now());
 
   const keys = await openCurrentKeys(storage.signingKeys, clock);
@@ -177,9 +176,11 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     accounts,
     throttle,
     devices,
-    secondFactors: createSecondFactors(storage.secondFactors, {
+    secondFactors: createSecondFactors({
+      store: storage.secondFactors,
+      artifacts: storage.artifacts,
       clock,
-      issuer: new URL(settings.issuer).host,
+      issuer: settings.issuer,
     }),
     dataKeys,
     clock,
@@ -252,7 +253,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
 
   const forget = { clients: clients.forget, apis: apis.forget };
   const duties = [delivery.deliverer];
-  background = startBackground({ settings, clock, logger, metrics, storage, keys, rotation, forget, duties });
+  running.background = startBackground({ settings, clock, logger, metrics, storage, keys, rotation, forget, duties });
 
   let listening: Listening | undefined;
   return {
@@ -271,7 +272,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     async close(grace, replaced = false) {
       draining = !replaced;
       await listening?.close(grace);
-      await background?.stop();
+      await running.background?.stop();
       await delivery.deliverer.idle();
       await secretUse.close();
       await database.close();

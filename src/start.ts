@@ -1,6 +1,6 @@
 /** Runs a server until it is told to stop: what `npm start` and `portcullis start` do. */
 import cluster from 'node:cluster';
-import { adminFile } from './config/development.ts';
+import { adminFile, noteAdminUrl } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { StartError } from './lib/errors.ts';
 import { GRACE, runWorker, startWorkers, type Serving, type ServingAlone } from './workers.ts';
@@ -63,9 +63,10 @@ export async function startServer(settings: Settings): Promise<void> {
       : await serve(settings, { ports: true });
   const { logger, port = settings.port, managementPort = settings.managementPort } = serving;
   const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
-  if (settings.environment === 'development')
+  if (settings.environment === 'development') {
+    if (!settings.bootstrapClient) noteAdminUrl(settings.dataDir, settings.issuer);
     welcome(settings, settings.issuer.startsWith('http:') ? settings.issuer : url, managementPort);
-  else logger.info({ event: 'server.started', issuer: settings.issuer }, `listening on ${url}`);
+  } else logger.info({ event: 'server.started', issuer: settings.issuer }, `listening on ${url}`);
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {

@@ -65,7 +65,13 @@ function fromFile(file: string, given: string | undefined): Credentials {
   const clientId = member(content, 'client_id');
   const clientSecret = member(content, 'client_secret');
   if (!clientId || !clientSecret) throw new Failure(`${file} holds no client_id and client_secret`);
-  const home = parseUrl(member(content, 'url') ?? member(content, 'issuer') ?? DEFAULT_URL);
+  const known = member(content, 'url') ?? member(content, 'issuer') ?? given;
+  if (known === undefined) {
+    throw new Failure(`${file} does not say where its server is: the server has not been up yet`, [
+      'Start it: `npm start`.',
+    ]);
+  }
+  const home = parseUrl(known);
   const url = given === undefined ? home : parseUrl(given);
   if (url !== home && !isLoopback(new URL(url))) {
     // The secret of one server must not be shown to another.

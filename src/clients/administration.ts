@@ -129,7 +129,7 @@ function eventsOf(before: Client, after: ClientMetadata, by: Origin): AuditEvent
 }
 
 /** Names of the members in which two JSON documents differ, sorted. */
-export function changedMembers(before: object, after: object): string[] {
+function changedMembers(before: object, after: object): string[] {
   const [a, b] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
   return [...new Set([...a.keys(), ...b.keys()])]
     .filter((name) => JSON.stringify(a.get(name)) !== JSON.stringify(b.get(name)))

@@ -5,10 +5,10 @@ import { assertionAlgs, publicJwks } from './jwks.ts';
 import { fetchUrlFault, httpsUrlFault, originFault, redirectUriFault, webUrlFault } from './redirect-uris.ts';
 
 export const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
-export const grantTypes = ['authorization_code', 'refresh_token', 'client_credentials', DEVICE_CODE] as const;
-export const authMethods = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
+const grantTypes = ['authorization_code', 'refresh_token', 'client_credentials', DEVICE_CODE] as const;
+const authMethods = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
 /** Signing algorithms of ID tokens: those that the server always has a key for. */
-export const idTokenAlgs = ['RS256', 'ES256'] as const;
+const idTokenAlgs = ['RS256', 'ES256'] as const;
 
 /** Nothing that hides, or turns the direction of what follows it on the consent page. */
 const PLAIN_TEXT = /^[^\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]*$/u;

@@ -74,7 +74,7 @@ export type SecretStatus = 'active' | 'retiring' | 'expired' | 'revoked';
  * What a secret is at `now` (epoch milliseconds).
  * @param newest it is the client's newest: with an expiry it is active until then, an older one is on its way out
  */
-export function status(secret: SecretRecord, now: number, newest: boolean): SecretStatus {
+function status(secret: SecretRecord, now: number, newest: boolean): SecretStatus {
   if (secret.revokedAt !== undefined) return 'revoked';
   if (!isLive(secret, now)) return 'expired';
   return secret.expiresAt === undefined || newest ? 'active' : 'retiring';

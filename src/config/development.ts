@@ -1,5 +1,5 @@
 /** What a development server makes for itself in the data folder, so that one command starts it. */
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { StartError } from '../lib/errors.ts';
@@ -60,14 +60,11 @@ export function developmentSecretKeys(dataDir: string): Buffer[] {
 /** Where the development server keeps its admin credentials. */
 export const adminFile = (dataDir: string): string => join(dataDir, 'admin.json');
 
-/**
- * The development server's admin credentials, made once.
- * @param url where the command line finds the server
- */
-export function developmentAdmin(dataDir: string, url: string): AdminCredentials {
+/** The development server's admin credentials, made once. Where the server answers is added when it does. */
+export function developmentAdmin(dataDir: string): AdminCredentials {
   const path = adminFile(dataDir);
   const text = readOrMake(path, () => {
-    const made = { url, client_id: 'portcullis-admin', client_secret: `pcs_${randomId(32)}` };
+    const made = { client_id: 'portcullis-admin', client_secret: `pcs_${randomId(32)}` };
     return `${JSON.stringify(made, null, 2)}\n`;
   });
   try {
@@ -78,4 +75,17 @@ export function developmentAdmin(dataDir: string, url: string): AdminCredentials
     // told below
   }
   throw new StartError(`${path} does not hold admin credentials: delete it, or run \`portcullis bootstrap\``);
+}
+
+/**
+ * Notes where the server answers beside its admin credentials, for the command line. To be called once the port is
+ * the server's own: the credentials must not lead to whatever else listens there.
+ */
+export function noteAdminUrl(dataDir: string, url: string): void {
+  const path = adminFile(dataDir);
+  const { client_id, client_secret } = developmentAdmin(dataDir);
+  const text = `${JSON.stringify({ url, client_id, client_secret }, null, 2)}\n`;
+  if (readFileSync(path, 'utf8') === text) return;
+  writeFileSync(`${path}.new`, text, { mode: PRIVATE });
+  renameSync(`${path}.new`, path);
 }

@@ -30,13 +30,7 @@ export interface Activity extends AccountSection {
 }
 
 /** What an event is called on the page; undefined for one that says nothing to people. */
-function activityKind({
-  type,
-  detail,
-  actor,
-  userId,
-  clientId,
-}: AuditRecord): ActivityKind | undefined {
+function activityKind({ type, detail, actor, userId, clientId }: AuditRecord): ActivityKind | undefined {
   const own = actor === `user:${userId}`;
   switch (type) {
     case 'login.succeeded':

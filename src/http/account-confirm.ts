@@ -13,8 +13,8 @@ import { signIn, type SignIn, type SignInDependencies } from './sign-in.ts';
 const RECENT = 5 * 60;
 
 /** Sections that it leads to. */
-export type Sensitive = 'factors' | 'password';
-const TARGETS: readonly string[] = ['factors', 'password'] satisfies Sensitive[];
+export type Sensitive = 'factors' | 'authenticator' | 'password';
+const TARGETS: readonly string[] = ['factors', 'authenticator', 'password'] satisfies Sensitive[];
 
 export interface ConfirmDependencies extends SignInDependencies {
   readonly show: ShowPage;
@@ -47,7 +47,7 @@ export function createConfirm(deps: ConfirmDependencies): Confirm {
     async done({ session, user }, recent = true) {
       const { loginTs = 0, acr } = session.payload as { loginTs?: number; acr?: string };
       if (recent && toSeconds(deps.clock.now()) - loginTs > RECENT) return false;
-      return acr === ACR_MFA || !(await deps.secondFactors.find(user.id));
+      return acr === ACR_MFA || !(await deps.secondFactors.has(user.id));
     },
     ask: page,
     async show({ ctx }) {

@@ -4,7 +4,7 @@ import { PortcullisError } from '../lib/errors.ts';
 import { createActivity, type ActivityDependencies } from './account-activity.ts';
 import { createAppsSection, type AppsDependencies } from './account-apps.ts';
 import { createConfirm, type ConfirmDependencies } from './account-confirm.ts';
-import { createFactorsSection } from './account-factors.ts';
+import { createFactorSections } from './account-factors.ts';
 import { createPasswordSection } from './account-password.ts';
 import { common, type AccountSection, type Visit } from './account-section.ts';
 import { createSessionsSection } from './account-sessions.ts';
@@ -43,12 +43,14 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
   const profile = createProfileSection(deps);
   const activity = createActivity(deps);
   const confirm = createConfirm(deps);
+  const factors = createFactorSections(deps, confirm);
   const sections = new Map<string, AccountSection>([
     ['', profile],
     ['apps', createAppsSection(deps)],
     ['sessions', createSessionsSection(deps)],
     ['activity', activity],
-    ['factors', createFactorsSection(deps, confirm)],
+    ['factors', factors.list],
+    ['authenticator', factors.authenticator],
     ['password', createPasswordSection(deps, confirm, profile.show)],
     ['confirm', confirm],
   ]);

@@ -19,7 +19,7 @@ const unexpected = (cause: unknown): PortcullisError =>
   new PortcullisError('server_error', 500, 'Something went wrong on our side.', { cause });
 
 /** The refusal behind any error. */
-export function refusalOf(error: unknown): PortcullisError {
+function refusalOf(error: unknown): PortcullisError {
   if (isUnavailable(error)) return unavailable(error);
   if (error instanceof PortcullisError) return error;
   return unexpected(error);

@@ -11,7 +11,7 @@ import type { BrowserSessions, SignedIn } from './browser-session.ts';
 import { consentPage, requestedInInteraction, type InteractionDetails } from './consent-page.ts';
 import { originOf } from './context.ts';
 import type { Csrf } from './csrf.ts';
-import { sealFirstStep } from './second-step.ts';
+import { askForSecondStep } from './second-step.ts';
 import { showSignIn } from './sign-in-page.ts';
 import { signIn, type SignIn, type SignInDependencies } from './sign-in.ts';
 import type { EngineProvider } from '../provider/build.ts';
@@ -146,9 +146,8 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
     if (session?.userGeneration === undefined) return loginPage(ctx, details);
     const { userId: accountId, userGeneration: generation, payload } = session;
     const first = { accountId, generation, loginTs: Number(payload['loginTs']) };
-    return loginPage(ctx, details, {
-      second: { pending: sealFirstStep(deps, first, subject(details.uid)) },
-    });
+    const second = await askForSecondStep(deps, first, subject(details.uid));
+    return loginPage(ctx, details, second && { second });
   };
 
   const login: Step = async (ctx, details, form) => {

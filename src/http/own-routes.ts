@@ -57,6 +57,7 @@ export function createOwnRoutes(deps: OwnRoutesDependencies): Middleware {
   router.post('/device', (ctx) => device.submit(ctx, formOf(ctx)));
   router.post('/device/switch', (ctx) => device.switchAccount(ctx, formOf(ctx)));
   router.get('/.well-known/change-password', (ctx) => ctx.redirect(`${basePath}/account/password`));
+  router.get('/', (ctx) => ctx.redirect(`${basePath}/account`)); // where a person who comes by has something to see
   router.get('/assets/:name', (ctx) => sendAsset(ctx, deps.views, ctx.params['name'] ?? ''));
   router.get('/health/:probe', (ctx) => deps.health.answer(ctx, ctx.params['probe'] ?? ''));
   router.post('/register', (ctx) => {

@@ -15,7 +15,7 @@ export function publish(document: unknown): Published {
 }
 
 /** CORS for every origin, without credentials. */
-export function allowAnyOrigin(ctx: Context): void {
+function allowAnyOrigin(ctx: Context): void {
   ctx.set('access-control-allow-origin', '*');
   ctx.remove('cross-origin-resource-policy');
 }

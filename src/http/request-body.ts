@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { PortcullisError } from '../lib/errors.ts';
 
 /** Bytes. */
-export const BODY_LIMIT = 64 * 1024;
+const BODY_LIMIT = 64 * 1024;
 const PARAMETER_LIMIT = 500;
 
 const tooLarge = (): PortcullisError =>
@@ -14,7 +14,7 @@ const malformed = (why: string): PortcullisError => new PortcullisError('invalid
  * The body's bytes.
  * @throws PortcullisError 413 when it is over the limit; what is left unread is dropped with the connection
  */
-export async function readBody(req: IncomingMessage, limit = BODY_LIMIT): Promise<Buffer> {
+async function readBody(req: IncomingMessage, limit = BODY_LIMIT): Promise<Buffer> {
   const declared = Number(req.headers['content-length'] ?? 0);
   if (declared > limit) throw tooLarge();
   const chunks: Buffer[] = [];

@@ -31,6 +31,7 @@ const exact: Readonly<Record<string, Omit<Route, 'pattern'>>> = {
   '/.well-known/openid-configuration': { methods: OPEN, engine: true },
   '/.well-known/oauth-authorization-server': { methods: OPEN, engine: true },
   '/register': { methods: ['POST'] },
+  '/': { methods: GET },
   '/account': { methods: GET },
   '/.well-known/change-password': { methods: GET },
   '/device_authorization': ENDPOINT,
@@ -50,7 +51,7 @@ const patterns: readonly (Route & { readonly match: RegExp })[] = [
     body: 'form',
   },
   {
-    match: /^\/account\/(?:apps|sessions|activity|factors|password|confirm|login)$/,
+    match: /^\/account\/(?:apps|sessions|activity|factors|authenticator|password|confirm|login)$/,
     pattern: '/account/:section',
     methods: ['GET', 'HEAD', 'POST'],
     body: 'form',

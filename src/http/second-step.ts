@@ -1,102 +1,128 @@
 /** The step after the password, for those who have a second factor. Called by `sign-in.ts`, whatever one signs in to. */
 import type { Context } from 'koa';
-import type { Clock } from '../lib/clock.ts';
-import { SealError } from '../lib/crypto.ts';
 import { PortcullisError } from '../lib/errors.ts';
 import { ACR_MFA } from '../provider/acr.ts';
 import type { Changes } from '../storage/changes.ts';
 import type { DataKeys } from '../storage/data-keys.ts';
+import type { SecondFactorRecord } from '../storage/second-factors.ts';
 import type { Accounts } from '../users/accounts.ts';
-import type { SecondFactors } from '../users/second-factors.ts';
+import type { Proof, SecondFactors } from '../users/second-factors.ts';
 import type { Throttle, Throttled } from '../users/throttle.ts';
 import { originOf } from './context.ts';
 import { single, type Form } from './request-body.ts';
-import type { Attempt, Login, SignIn } from './sign-in.ts';
+import { openField, sealField, type SealedFields } from './sealed-field.ts';
+import type { Attempt, Login, Second, SignIn } from './sign-in.ts';
 
-export interface SecondStepDependencies {
+export interface SecondStepDependencies extends SealedFields {
   readonly accounts: Accounts;
   readonly throttle: Throttle;
   readonly changes: Changes;
   readonly secondFactors: SecondFactors;
   readonly dataKeys: DataKeys;
-  readonly clock: Clock;
 }
 
 /** What the password proved. */
 export type FirstStep = Pick<Login, 'accountId' | 'generation' | 'loginTs'>;
 
+/** With what a passkey is to sign. */
+type Pending = FirstStep & { readonly challenge: string };
+
 /** Milliseconds between the two steps. */
 const LIFE = 10 * 60_000;
 
-const context = (subject: string): string => `first-step:${subject}`;
+const FIELD = 'first-step';
+
+/** `amr`, RFC 8176. */
+const METHODS: Readonly<Record<Proof, readonly string[]>> = {
+  otp: ['pwd', 'otp', 'mfa'],
+  pop: ['pwd', 'pop', 'mfa'],
+  recovery: ['pwd', 'mfa'],
+};
+
+const pageFor = (
+  { secondFactors }: SecondStepDependencies,
+  found: SecondFactorRecord | undefined,
+  { pending, challenge }: { pending: string; challenge: string },
+): Second => ({
+  pending,
+  app: found?.app !== undefined,
+  passkey: secondFactors.passkeyRequest(found, challenge),
+});
 
 /**
- * The hidden field that carries the first step to the second. It lies sealed in the page, for one sign-in in one
- * browser: nothing is kept.
+ * What to ask those for who have a second factor; undefined for others.
  * @param subject what the CSRF field of the page is made for
  */
-export function sealFirstStep(
-  { dataKeys, clock }: Pick<SecondStepDependencies, 'dataKeys' | 'clock'>,
+export async function askForSecondStep(
+  deps: SecondStepDependencies,
   first: FirstStep,
   subject: string,
-): string {
-  const sealed = JSON.stringify({ ...first, until: clock.now() + LIFE });
-  return dataKeys.seal(sealed, context(subject)).toString('base64url');
+): Promise<Second | undefined> {
+  const found = await deps.secondFactors.find(first.accountId);
+  if (!found) return undefined;
+  const challenge = deps.secondFactors.newChallenge();
+  const field = { ...first, challenge } satisfies Pending;
+  return pageFor(deps, found, { challenge, pending: sealField(deps, { name: FIELD, subject }, field, LIFE) });
 }
 
+/** The first step, unless everything that the user had was ended meanwhile. */
 async function openFirstStep(
-  { dataKeys, clock, accounts }: SecondStepDependencies,
-  pending: string,
+  deps: SecondStepDependencies,
+  form: Form,
   subject: string,
-): Promise<FirstStep | undefined> {
+): Promise<Pending | undefined> {
+  const pending = await openField<Pending>(deps, { name: FIELD, subject }, single(form, 'pending'));
+  if (!pending) return undefined;
   try {
-    const opened = await dataKeys.open(Buffer.from(pending, 'base64url'), context(subject));
-    const { until, ...first } = JSON.parse(opened.toString('utf8')) as FirstStep & { until: number };
-    if (until < clock.now()) return undefined;
-    const user = await accounts.get(first.accountId);
-    // Everything that the user had was ended meanwhile.
-    return user.enabled && user.generation === first.generation ? first : undefined;
+    const user = await deps.accounts.get(pending.accountId);
+    return user.enabled && user.generation === pending.generation ? pending : undefined;
   } catch (error) {
-    const deleted = error instanceof PortcullisError && error.code === 'not_found';
-    if (deleted || error instanceof SealError) return undefined;
+    if (error instanceof PortcullisError && error.code === 'not_found') return undefined;
     throw error;
   }
 }
 
-/** @param form `pending`, and `code`: of the authenticator app, or a recovery code */
+/** @param form `pending`; and `code`, of the authenticator app or a recovery code, or `credential`, a passkey's answer */
 export async function secondStep(
   deps: SecondStepDependencies,
   ctx: Context,
   form: Form,
   { clientId, subject }: Attempt,
 ): Promise<SignIn> {
-  const { throttle, changes } = deps;
-  const pending = single(form, 'pending') ?? '';
-  const first = await openFirstStep(deps, pending, subject);
+  const { throttle, changes, secondFactors } = deps;
+  const first = await openFirstStep(deps, form, subject);
   if (!first) return { page: { error: 'expired', status: 400 } };
+  const { challenge, ...login } = first;
   const { accountId: userId } = first;
-  const typed = single(form, 'code');
-  if (typed === undefined) return { second: { pending, error: 'missing', status: 422 } };
+  const again = async (refusal: Pick<Second, 'error' | 'status' | 'retryAfterSeconds'>): Promise<SignIn> => {
+    const found = await secondFactors.find(userId);
+    const pending = single(form, 'pending') ?? '';
+    return { second: { ...pageFor(deps, found, { pending, challenge }), ...refusal } };
+  };
+  const [code, answer] = [single(form, 'code'), single(form, 'credential')];
+  if (code === undefined && answer === undefined) return again({ error: 'missing', status: 422 });
   const who = { ...originOf(ctx), actor: `user:${userId}` };
   const about = { ...who, userId, ...(clientId === undefined ? {} : { clientId }) };
   const budgets = throttle.forSecondFactor(userId, who.ip);
   const refuse = async ({ retryAfter }: Throttled): Promise<SignIn> => {
     await changes.record({ type: 'login.throttled', ...about, detail: {} });
-    return { second: { pending, error: 'throttled', status: 429, retryAfterSeconds: retryAfter } };
+    return again({ error: 'throttled', status: 429, retryAfterSeconds: retryAfter });
   };
   const blocked = await throttle.check(budgets);
   if (blocked) return refuse(blocked);
-  const method = await deps.secondFactors.verify(userId, typed, who);
-  if (method === undefined) {
+  const proof =
+    answer === undefined
+      ? await secondFactors.verifyCode(userId, code ?? '', who)
+      : await secondFactors.verifyPasskey(userId, answer, challenge);
+  if (proof === undefined) {
     const used = await throttle.fail(budgets);
     if (used) return refuse(used); // parallel guesses used up the budget
     await changes.record({ type: 'login.failed', ...about, detail: { reason: 'wrong second factor' } });
-    return { second: { pending, error: 'invalid', status: 401 } };
+    return again({ error: answer === undefined ? 'invalid' : 'passkey', status: 401 });
   }
   const late = await throttle.succeed(budgets);
   if (late) return refuse(late);
-  // RFC 8176: a recovery code has no name of its own there.
-  const amr = method === 'otp' ? ['pwd', 'otp', 'mfa'] : ['pwd', 'mfa'];
+  const amr = METHODS[proof];
   await changes.record({ type: 'login.succeeded', ...about, detail: { amr } });
-  return { login: { ...first, acr: ACR_MFA, amr } };
+  return { login: { ...login, acr: ACR_MFA, amr } };
 }

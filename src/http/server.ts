@@ -33,6 +33,7 @@ function pathBelow(basePath: string, path: string): string | undefined {
   if (basePath === '') return path;
   const inserted = WELL_KNOWN.find((name) => path === name + basePath); // RFC 8414, 3.1 and 5
   if (inserted !== undefined) return inserted;
+  if (path === basePath) return '/';
   return path.startsWith(`${basePath}/`) ? path.slice(basePath.length) : undefined;
 }
 

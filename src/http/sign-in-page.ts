@@ -27,9 +27,9 @@ export function showSignIn(
   const { error, status, retryAfterSeconds } = outcome?.second ?? outcome?.page ?? {};
   if (retryAfterSeconds !== undefined) ctx.set('retry-after', String(retryAfterSeconds));
   if (outcome?.second) {
-    const fields = { ...form.fields, pending: outcome.second.pending };
-    const again = { error: outcome.second.error, retryAfterSeconds };
-    return show(ctx, { page: 'mfa', ...form, fields, back, ...again }, status);
+    const { pending, app, passkey, error } = outcome.second;
+    const fields = { ...form.fields, pending };
+    return show(ctx, { page: 'mfa', ...form, fields, back, app, passkey, error, retryAfterSeconds }, status);
   }
   const typed = single(sent, 'username') ?? username;
   return show(ctx, { page: 'login', ...form, username: typed, error, retryAfterSeconds }, status);

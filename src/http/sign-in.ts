@@ -5,7 +5,7 @@ import type { Throttled } from '../users/throttle.ts';
 import { originOf } from './context.ts';
 import type { KnownDevices } from './known-devices.ts';
 import { single, type Form } from './request-body.ts';
-import { sealFirstStep, secondStep, type SecondStepDependencies } from './second-step.ts';
+import { askForSecondStep, secondStep, type SecondStepDependencies } from './second-step.ts';
 
 export interface SignInDependencies extends SecondStepDependencies {
   readonly devices: KnownDevices;
@@ -36,9 +36,12 @@ interface Again {
 
 /** What the page for the second factor needs. */
 export interface Second extends Partial<Omit<Again, 'error'>> {
-  readonly error?: 'invalid' | 'throttled' | 'missing';
+  readonly error?: 'invalid' | 'throttled' | 'missing' | 'passkey';
   /** The value of its hidden field `pending`. */
   readonly pending: string;
+  readonly app: boolean;
+  /** What the browser is asked for; undefined for somebody without passkeys. */
+  readonly passkey: string | undefined;
 }
 
 /** Signed in, or what to show: the page for the password again, or the one for the second factor. */
@@ -80,8 +83,8 @@ export async function signIn(
   if (late) return refuse(late);
   devices.remember(ctx, username);
   const first = { accountId: user.id, generation: user.generation };
-  if (await deps.secondFactors.find(user.id))
-    return { second: { pending: sealFirstStep(deps, first, subject) } };
+  const second = await askForSecondStep(deps, first, subject);
+  if (second) return { second };
   await changes.record({
     type: 'login.succeeded',
     ...about,

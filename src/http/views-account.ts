@@ -122,14 +122,36 @@ export interface AccountSetUpPage extends AccountCommon {
   readonly error?: 'missing' | 'wrong' | 'expired' | undefined;
 }
 
-/** Posts `decision=codes|remove`. */
+/** A passkey; instants are epoch milliseconds. */
+export interface PasskeyView {
+  readonly id: string;
+  readonly name: string;
+  readonly since: number;
+  readonly lastUsed?: number | undefined;
+}
+
+/**
+ * Posts `decision=codes|remove-app|remove-passkey`, the last with `passkey_id`; and, by script, `decision=add-passkey`
+ * with `challenge`, `name`, and `credential`: what the browser answered to `creation`.
+ */
 export interface AccountFactorsPage extends AccountCommon {
   readonly section: 'factors';
   readonly step: 'list';
-  /** Epoch milliseconds. */
-  readonly since: number;
-  readonly lastUsed?: number | undefined;
+  /** The authenticator app; instants are epoch milliseconds. */
+  readonly app?: { readonly since: number; readonly lastUsed?: number | undefined } | undefined;
+  readonly passkeys: readonly PasskeyView[];
   readonly recoveryCodes: number;
+  /** How to add a passkey; undefined where there can be none. */
+  readonly passkey?:
+    | {
+        /** JSON for the script. */
+        readonly creation: string;
+        /** The sealed hidden field. */
+        readonly challenge: string;
+        readonly device: SessionView['device'];
+      }
+    | undefined;
+  readonly error?: 'passkey' | 'expired' | undefined;
 }
 
 /** Shown this once. */

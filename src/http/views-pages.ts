@@ -65,13 +65,17 @@ export interface LoginPage extends FormView {
   readonly retryAfterSeconds?: number | undefined;
 }
 
-/** Posts `code` and the hidden field `pending`. */
+/** Posts the hidden field `pending`; and `code`, or `credential`: what the browser answered to `passkey`. */
 export interface MfaPage extends FormView {
   readonly page: 'mfa';
   readonly client: ClientView | undefined;
+  /** There is an authenticator app; without one, only recovery codes are typed. */
+  readonly app: boolean;
+  /** JSON for the script. */
+  readonly passkey?: string | undefined;
   /** Where to begin again with another account. */
   readonly back?: string | undefined;
-  readonly error?: 'invalid' | 'throttled' | 'missing' | undefined;
+  readonly error?: 'invalid' | 'throttled' | 'missing' | 'passkey' | undefined;
   readonly retryAfterSeconds?: number | undefined;
 }
 

@@ -15,6 +15,7 @@ const TARGETS: Readonly<Record<string, string>> = {
   sessions: '/account/sessions',
   activity: '/account/activity',
   factors: '/account/factors',
+  authenticator: '/account/authenticator',
   password: '/account/password',
   device: '/device',
 };

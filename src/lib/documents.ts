@@ -10,8 +10,12 @@ export interface Fault {
 }
 
 /** The JSON pointer of a path. */
-export const pointerTo = (path: readonly PropertyKey[]): string =>
+const pointerTo = (path: readonly PropertyKey[]): string =>
   path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+
+/** Whether an issue is a member that is not there. */
+const missing = (issue: z.core.$ZodIssue): boolean =>
+  issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
 
 /** The faults of a failed validation, the first for each pointer; each unknown member is one of its own. */
 export function faultsOf(error: z.ZodError): Fault[] {
@@ -21,7 +25,7 @@ export function faultsOf(error: z.ZodError): Fault[] {
           pointer: pointerTo([...issue.path, key]),
           detail: 'is not a known member',
         }))
-      : { pointer: pointerTo(issue.path), detail: issue.message },
+      : { pointer: pointerTo(issue.path), detail: missing(issue) ? 'is required' : issue.message },
   );
   return [...Map.groupBy(faults, ({ pointer }) => pointer).values()].flatMap((group) => group.slice(0, 1));
 }

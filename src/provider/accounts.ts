@@ -8,7 +8,7 @@ import { familyOnce } from './family-adapter.ts';
 import { stateOf } from './request-state.ts';
 
 /** All standard claims of a user (OIDC Core 5.1). */
-export function standardClaims(user: UserRecord): Record<string, unknown> {
+function standardClaims(user: UserRecord): Record<string, unknown> {
   return {
     preferred_username: user.username,
     ...(user.name === undefined ? {} : { name: user.name }),

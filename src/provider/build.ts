@@ -79,6 +79,10 @@ function presentedTokens(deps: ProviderDependencies) {
       // An empty text body breaks clients that parse every answer as JSON.
       if (ctx.status === 200) ctx.body = {};
     } else if (ctx.status === 200) {
+      // A client's own token is about the client (RFC 9068, 2.2), which the engine leaves out.
+      const body = ctx.body as { active?: boolean; sub?: string; client_id?: string } | undefined;
+      if (body?.active === true && body.sub === undefined && body.client_id !== undefined)
+        body.sub = body.client_id;
       deps.metrics.introspection((ctx.body as { active?: boolean } | undefined)?.active === true);
     }
   };

@@ -116,9 +116,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
     findAccount: createFindAccount(deps),
     loadExistingGrant: createGrantLoader(deps),
     interactions: {
-      policy: createInteractionPolicy(
-        async (userId) => (await deps.storage.secondFactors.find(userId)) !== undefined,
-      ),
+      policy: createInteractionPolicy((userId) => deps.storage.secondFactors.has(userId)),
       url: (_ctx, interaction) =>
         new URL(settings.issuer).pathname.replace(/\/$/, '') + deps.pages.interactionPath(interaction.uid),
     },

@@ -25,7 +25,7 @@ export interface ProviderStorage {
   readonly changes: Changes;
   readonly consents: Consents;
   readonly families: Families;
-  readonly secondFactors: Pick<SecondFactorStore, 'find'>;
+  readonly secondFactors: Pick<SecondFactorStore, 'has'>;
   readonly sessions: Sessions;
   readonly users: { findById(id: string): Promise<UserRecord | undefined> };
 }

@@ -38,7 +38,7 @@ export async function scopesByOwner(
 }
 
 /** What an authorization request asks for, in the form that consents are kept in. */
-export function requestedScopes(ctx: KoaContextWithOIDC): ConsentScopes {
+function requestedScopes(ctx: KoaContextWithOIDC): ConsentScopes {
   const asked = scopeList(ctx.oidc.params?.['scope']);
   const claims = [...ctx.oidc.requestParamClaims].filter((name) => !PROTOCOL_CLAIMS.has(name));
   const requested: Record<string, string[]> = { [OIDC_MEMBER]: asked.filter((name) => OIDC.has(name)) };

@@ -34,7 +34,7 @@ export const GRANT_CLAIM = 'gid';
 export const GENERATION_CLAIM = 'gen';
 
 /** What stands in for the presented value; never a valid opaque token, for ':' is outside the alphabet. */
-export const HANDLE = 'at+jwt:presented';
+const HANDLE = 'at+jwt:presented';
 
 /** Prefix of opaque access tokens. */
 export const OPAQUE_PREFIX = 'pca_';

@@ -8,7 +8,7 @@ import type { Database } from './database.ts';
 import type { ClientSecret as Row } from './generated/postgresql/client.ts';
 
 /** Live secrets of one client at most. */
-export const MAX_LIVE_SECRETS = 5;
+const MAX_LIVE_SECRETS = 5;
 
 /** How long a secret that has ended stays in the list; the audit log remembers it for good. */
 const KEEP_ENDED_MS = 90 * 86_400_000;

@@ -241,6 +241,7 @@ export function createUserStore({ prisma }: Database, clock: Clock, changes: Cha
         await change.tx.session.deleteMany({ where: { userId: id } });
         await change.tx.consent.deleteMany({ where: { userId: id } });
         await change.tx.totpSecret.deleteMany({ where: { userId: id } });
+        await change.tx.passkey.deleteMany({ where: { userId: id } });
         await change.tx.recoveryCode.deleteMany({ where: { userId: id } });
         await change.record(event);
         return true;

@@ -35,8 +35,8 @@ interface Catalogue {
   'user.password_changed': With<{ by: 'user' | 'admin' }>;
   /** Every session and grant of the user was ended. */
   'user.revoked': Detail;
-  'user.second_factor_added': With<{ kind: 'totp' }>;
-  'user.second_factor_removed': With<{ kind: 'totp' }>;
+  'user.second_factor_added': With<{ kind: 'totp' | 'passkey' }>;
+  'user.second_factor_removed': With<{ kind: 'totp' | 'passkey' | 'all' }>;
   'user.recovery_codes_renewed': Detail;
   /** `left`: codes that still work. */
   'user.recovery_code_used': With<{ left: number }>;

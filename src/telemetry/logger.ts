@@ -29,7 +29,7 @@ const SECRET_VALUE = /\bpc[a-z]_[\w-]{20,}|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)*/g
 const MAX_DEPTH = 6;
 
 /** A copy without secret values. Errors are left to their serializer. */
-export function redact(value: unknown, depth = 0): unknown {
+function redact(value: unknown, depth = 0): unknown {
   if (typeof value !== 'object' || value === null || value instanceof Error) return value;
   if (depth >= MAX_DEPTH) return '[too deep]';
   if (Array.isArray(value)) return value.map((each) => redact(each, depth + 1));

@@ -8,6 +8,7 @@ import { openSubscriptions } from '../../src/storage/subscriptions.ts';
 import type { AuditEvent } from '../../src/telemetry/events.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { databaseKinds } from '../support/databases.ts';
+import { present } from '../support/present.ts';
 import { startReceiver, type Receiver } from '../support/receiver.ts';
 import { DAY, openWorld, type World } from './world.ts';
 
@@ -41,7 +42,7 @@ describe.each(databaseKinds)('the outbox on %s', (kind) => {
     return id;
   };
   const set = async (id: string, change: { enabled?: boolean; url?: string }): Promise<void> => {
-    const { version, url, events, enabled } = (await world.webhooks.find(id)) ?? expect.fail();
+    const { version, url, events, enabled } = present(await world.webhooks.find(id));
     const event = { type: 'webhook.updated', detail: { webhook_id: id, changed: [] } } as const;
     const document = { url, events, enabled, ...change };
     expect(await world.webhooks.update(id, document, version, event)).toBe(true);
@@ -103,9 +104,9 @@ describe.each(databaseKinds)('the outbox on %s', (kind) => {
       expect([(await world.audited()).length, (await waiting(id)).length]).toEqual(before);
       // And the other way around: the event is not there without its message.
       await world.database.sql.write('break', 'ALTER TABLE outbox RENAME TO outbox_away');
-      await expect(world.changes.record(reuse)).rejects.toThrow();
-      await expect(world.changes.raw(({ record }) => record(reuse))).rejects.toThrow();
-      await expect(world.changes.typed(({ record }) => record(reuse))).rejects.toThrow();
+      await expect(world.changes.record(reuse)).rejects.toThrow(/outbox/);
+      await expect(world.changes.raw(({ record }) => record(reuse))).rejects.toThrow(/outbox/);
+      await expect(world.changes.typed(({ record }) => record(reuse))).rejects.toThrow(/outbox/);
       expect((await world.audited()).length).toBe(before[0]);
       await world.database.sql.write('mend', 'ALTER TABLE outbox_away RENAME TO outbox');
     });
@@ -169,7 +170,7 @@ describe.each(databaseKinds)('the outbox on %s', (kind) => {
       log = [];
     });
     afterEach(() => Promise.all(receivers.map((each) => each.close())));
-    const receiver = (at = 0): Receiver => receivers[at] ?? expect.fail();
+    const receiver = (at = 0): Receiver => present(receivers[at]);
     const deliverer = (timeout = 5_000): Deliverer =>
       createDeliverer({
         ...world,
@@ -198,7 +199,7 @@ describe.each(databaseKinds)('the outbox on %s', (kind) => {
           'webhook-timestamp': String(Date.parse('2030-01-01T00:00:01Z') / 1000),
         },
       });
-      const { headers, body } = got ?? expect.fail();
+      const { headers, body } = present(got);
       const content = `${String(headers['webhook-id'])}.${String(headers['webhook-timestamp'])}.${body}`;
       const signature = createHmac('sha256', Buffer.from('k'.repeat(44), 'base64')).update(content);
       expect(headers['webhook-signature']).toBe(`v1,${signature.digest('base64')}`);
@@ -251,7 +252,7 @@ describe.each(databaseKinds)('the outbox on %s', (kind) => {
       await round(by);
       expect(receiver().received).toHaveLength(MAX_ATTEMPTS);
       receiver().answer = (_request, response) => void response.writeHead(200).end();
-      const [{ id: message } = expect.fail()] = await waiting(id);
+      const { id: message } = present((await waiting(id))[0]);
       expect(await world.outbox.retry('another', message)).toBe(false);
       expect(await world.outbox.retry(id, message)).toBe(true);
       await round(by);

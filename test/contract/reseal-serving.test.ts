@@ -60,11 +60,11 @@ describe.each(databaseKinds)('a server on %s', (kind) => {
     await world.app.close();
     const both = await restart(text(NEW, OLD));
     let refreshes = 0;
-    let moved = false;
+    const state = { moved: false };
     const newest = held.map(({ refresh_token: token = '' }) => token);
     const load = newest.map(async (first, index) => {
       let [token, rounds] = [first, 0];
-      while (!moved || rounds < 3) {
+      while (!state.moved || rounds < 3) {
         const answer = await world.refresh(world.web, token);
         expect(answer.status, JSON.stringify(answer.body)).toBe(200);
         expect(await world.introspect(answer.body.access_token)).toMatchObject({ active: true });
@@ -75,7 +75,7 @@ describe.each(databaseKinds)('a server on %s', (kind) => {
       newest[index] = token;
     });
     const sealingKey = await resealBeside({ ...world, app: both.app });
-    moved = true;
+    state.moved = true;
     await Promise.all(load);
     expect(refreshes).toBeGreaterThanOrEqual(12);
     expect(both.app.domain.storage.dataKeys.sealingKey).toBe(sealingKey);

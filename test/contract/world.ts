@@ -29,7 +29,7 @@ export const admin = {
   requestId: 'request-1',
   scopes: ADMIN_SCOPES.map(({ name }) => name),
 };
-export const web = {
+const web = {
   client_name: 'Web',
   redirect_uris: ['https://app.example/cb'],
   grant_types: ['authorization_code', 'refresh_token'],

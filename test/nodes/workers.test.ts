@@ -79,7 +79,7 @@ describe('workers that cannot start', () => {
       const { url } = await cluster.start();
       const { port } = new URL(url);
       const late = cluster.start({ PORT: port });
-      await expect(late).rejects.toThrow(`ended: port ${port} is in use: set PORT\n`);
+      await expect(late).rejects.toThrow(`port ${port} is in use: set PORT\n`);
     } finally {
       await cluster.close();
     }

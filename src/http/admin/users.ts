@@ -135,7 +135,7 @@ export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Ro
       path: '/users/{user_id}/second-factors',
       summary: 'Remove the second factor and the recovery codes of a user who has lost them',
       status: 204,
-      handle: ({ params, by }) => secondFactors.remove(params.user_id, by),
+      handle: ({ params, by }) => secondFactors.reset(params.user_id, by),
     }),
     route({
       ...write,

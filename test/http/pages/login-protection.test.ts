@@ -73,10 +73,10 @@ describe.each(databaseKinds)('guessing on %s', (kind) => {
   const withDevice = (value: string): Browser => {
     const browser = browserAt();
     const { request } = browser;
-    browser.request = (url, init = {}) => {
+    browser.request = (url, init) => {
       const own = Object.entries(browser.cookies).map(([name, each]) => `${name}=${each}`);
       const cookie = [...own.filter((each) => !each.startsWith(DEVICE)), `${DEVICE}=${value}`].join('; ');
-      return request.call(browser, url, { ...init, headers: { ...(init.headers as object), cookie } });
+      return request.call(browser, url, { ...init, headers: { ...(init?.headers as object), cookie } });
     };
     return browser;
   };

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { databaseKinds } from '../../support/databases.ts';
 import { startWorld, type World } from '../../support/fixtures.ts';
+import { present } from '../../support/present.ts';
 import { startReceiver, type Received, type Receiver } from '../../support/receiver.ts';
 import { AdminClient, type Doc, type Page } from '../admin/support/admin-client.ts';
 
@@ -65,7 +66,7 @@ describe.each(databaseKinds)('webhooks on %s', (kind) => {
   const arrived = async (type: string): Promise<Received> => {
     const found = () => receiver.received.find(({ body }) => body.includes(`"type":"${type}"`));
     await expect.poll(found, PATIENT).toBeDefined();
-    return found() ?? expect.fail();
+    return present(found());
   };
 
   it('are created with a secret that is shown this once', async () => {
@@ -148,7 +149,7 @@ describe.each(databaseKinds)('webhooks on %s', (kind) => {
     const test = async () => (await admin.ok('POST', `/webhooks/${id}/test`)).body;
     expect(await test()).toEqual({ delivered: true, status: 204, error: null });
     const [got] = receiver.received;
-    expect(verified(secret, got ?? expect.fail())).toMatchObject({
+    expect(verified(secret, present(got))).toMatchObject({
       type: 'webhook.test',
       data: { webhook_id: id },
     });
@@ -170,7 +171,7 @@ describe.each(databaseKinds)('webhooks on %s', (kind) => {
     expect((await world.refresh(world.web, first)).status).toBe(400);
     const got = await arrived('token.reuse_detected');
     const { body } = await admin.ok<Page>('GET', '/audit-events?type=token.reuse_detected');
-    const { time, type, ...data } = body.data[0] ?? expect.fail();
+    const { time, type, ...data } = present(body.data[0]);
     expect(verified(secret, got)).toEqual({ type, timestamp: time, data });
     expect(data).toMatchObject({ client_id: 'web', user_id: world.userId });
     expect(got.body).not.toContain(first);
@@ -194,6 +195,6 @@ describe.each(databaseKinds)('webhooks on %s', (kind) => {
     await expect.poll(messages, PATIENT).toEqual([]);
     const ids = receiver.received.map(({ headers }) => headers['webhook-id']);
     expect([ids.length, new Set(ids).size]).toEqual([2, 1]);
-    verified(secret, receiver.received[1] ?? expect.fail());
+    verified(secret, present(receiver.received[1]));
   });
 });
