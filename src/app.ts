@@ -253,7 +253,17 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
 
   const forget = { clients: clients.forget, apis: apis.forget };
   const duties = [delivery.deliverer];
-  running.background = startBackground({ settings, clock, logger, metrics, storage, keys, rotation, forget, duties });
+  running.background = startBackground({
+    settings,
+    clock,
+    logger,
+    metrics,
+    storage,
+    keys,
+    rotation,
+    forget,
+    duties,
+  });
 
   let listening: Listening | undefined;
   return {

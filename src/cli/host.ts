@@ -89,7 +89,7 @@ export function addHost(program: Command, terminal: Terminal): void {
       const { runReseal } = await import('./reseal.ts');
       await runReseal(terminal, await settings(), options);
     });
-  addExamples(reseal, ['reseal', 'PORTCULLIS_SECRET_KEYS=NEW,OLD portcullis reseal --json']);
+  addExamples(reseal, ['reseal', 'reseal --json']);
 
   program
     .command('health')

@@ -34,7 +34,7 @@ export async function runReseal(
       secretKeys,
       clock,
       everyServerKnows: () => {
-        say(terminal, `Waiting ${keyPollSeconds} seconds, until every server knows.`);
+        say(terminal, `Waiting ${keyPollSeconds} s, until every server knows.`);
         return setTimeout(keyPollSeconds * 1000);
       },
       rest: (milliseconds) => setTimeout(milliseconds),

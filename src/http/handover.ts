@@ -28,7 +28,7 @@ export interface Handover {
   join(give: Give): Seat;
   /** Takes no new connection. */
   stop(): void;
-  /** Closes what still waits. */
+  /** Closes what still waits, and what comes still. */
   close(): void;
 }
 
@@ -40,8 +40,9 @@ interface Place {
 
 export function createHandover(): Handover {
   const places = new Set<Place>(); // the next in turn comes first
-  let waiting: Socket[] = [];
+  const waiting: Socket[] = [];
   let lastId = 0;
+  let closed = false;
   const server = createServer({ pauseOnConnect: true }, (connection) => {
     connection.on('error', () => {}); // whoever serves it sees it too
     handOut([connection]);
@@ -54,7 +55,8 @@ export function createHandover(): Handover {
         undefined,
       );
       if (!next) {
-        waiting.push(connection);
+        if (closed) connection.destroy();
+        else waiting.push(connection);
         continue;
       }
       places.delete(next);
@@ -86,6 +88,7 @@ export function createHandover(): Handover {
     },
     stop: () => void server.close(),
     close() {
+      closed = true;
       for (const connection of waiting.splice(0)) connection.destroy();
     },
   };

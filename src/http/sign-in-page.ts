@@ -24,7 +24,7 @@ export function showSignIn(
   outcome?: Exclude<SignIn, { readonly login: object }>,
   sent: Form = {},
 ): void {
-  const { error, status, retryAfterSeconds } = outcome?.second ?? outcome?.page ?? {};
+  const { status, retryAfterSeconds } = outcome?.second ?? outcome?.page ?? {};
   if (retryAfterSeconds !== undefined) ctx.set('retry-after', String(retryAfterSeconds));
   if (outcome?.second) {
     const { pending, app, passkey, error } = outcome.second;
@@ -32,5 +32,9 @@ export function showSignIn(
     return show(ctx, { page: 'mfa', ...form, fields, back, app, passkey, error, retryAfterSeconds }, status);
   }
   const typed = single(sent, 'username') ?? username;
-  return show(ctx, { page: 'login', ...form, username: typed, error, retryAfterSeconds }, status);
+  return show(
+    ctx,
+    { page: 'login', ...form, username: typed, error: outcome?.page?.error, retryAfterSeconds },
+    status,
+  );
 }

@@ -155,19 +155,15 @@ export function createRefreshTokenAdapter(deps: ProviderDependencies): Adapter {
       const family = await familyOnce(deps, familyId);
       if (!family) throw new Error('a refresh token without a family');
       const client = await deps.clients.get(family.clientId);
-      const now = deps.clock.now();
-      const rotates = unit.consumed !== undefined;
-      // A whole second, as the engine counts them: what ends with the family ends in the same instant.
-      const endsAt =
-        rotates || !client
-          ? family.endsAt
-          : (toSeconds(now) + optionsOf(client, deps.settings).refreshMaxTtl) * 1000;
+      // Whole seconds, as the engine counts them: the columns say what the token's own `exp` says.
+      const now = toSeconds(deps.clock.now());
+      const { refreshMaxTtl } = client ? optionsOf(client, deps.settings) : { refreshMaxTtl: 0 };
       unit.issued = {
         id,
         familyId,
-        endsAt,
+        endsAt: (now + refreshMaxTtl) * 1000,
         expiresIn,
-        step: { hash: families.hashToken(id), payload: kept, idleEndsAt: now + expiresIn * 1000 },
+        step: { hash: families.hashToken(id), payload: kept, idleEndsAt: (now + expiresIn) * 1000 },
       };
     },
     async consume(id) {

@@ -21,6 +21,7 @@ export interface TokenUnit {
     readonly id: string;
     readonly familyId: string;
     readonly step: TokenStep;
+    /** Absolute end of a family that begins with it, epoch milliseconds; a rotation leaves that as it is. */
     readonly endsAt: number;
     /** Seconds, for the answer. */
     readonly expiresIn: number;

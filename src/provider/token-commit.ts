@@ -191,8 +191,8 @@ function finishAnswer(
   }
   const { successor, family } = outcome;
   body['refresh_token'] = successor;
-  const endsAt = Math.min(family.endsAt, family.idleEndsAt ?? Infinity);
-  body['refresh_token_expires_in'] = Math.max(toSeconds(endsAt - deps.clock.now()), 0);
+  const endsAt = toSeconds(Math.min(family.endsAt, family.idleEndsAt ?? Infinity));
+  body['refresh_token_expires_in'] = Math.max(endsAt - toSeconds(deps.clock.now()), 0);
 }
 
 /** Refusals have written what they must, and nothing was issued; but a denied device code is answered once. */

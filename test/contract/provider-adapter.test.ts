@@ -325,6 +325,7 @@ describe.each(databaseKinds)('the engine’s adapter on %s', (kind) => {
     });
 
     it('is consumed and issued by the commit of the token request, not before', async () => {
+      world.time.now += 300;
       const { id, issued } = await family();
       const [old = ''] = issued;
       const unit: TokenUnit = {};
@@ -334,6 +335,8 @@ describe.each(databaseKinds)('the engine’s adapter on %s', (kind) => {
       await tokens().upsert(next, { grantId: id, scope: 'openid' } as AdapterPayload, 600);
       expect(unit).toMatchObject({ consumed: old, issued: { id: next, familyId: id, expiresIn: 600 } });
       expect(unit.issued?.step.payload).not.toHaveProperty('jti');
+      expect(unit.issued?.endsAt).toBe((Math.floor(world.time.now / 1000) + 90 * 24 * 3600) * 1000);
+      world.time.now -= 300;
       during('introspection');
       expect(await tokens().find(old)).not.toHaveProperty('consumed');
       await expect(tokens().consume(old)).rejects.toThrow('only consumed at the token endpoint');

@@ -163,7 +163,9 @@ describe.each(databaseKinds)('lifetimes on %s', (kind) => {
     const graceful = await arena.world.client(
       clientOf('graceful', { rotation_grace: 60, refresh_token_idle_ttl: 100 }),
     );
+    wait(0.9);
     const { refresh } = await begin(graceful);
+    expect((await arena.refresh(0, graceful, refresh)).body.refresh_token_expires_in).toBe(100);
     expect((await arena.refresh(0, graceful, refresh)).body.refresh_token_expires_in).toBe(100);
     wait(30);
     const { body } = await arena.refresh(0, graceful, refresh);

@@ -13,6 +13,8 @@ export interface TestServerOptions extends Overrides {
   readonly kind?: DatabaseKind;
   /** Environment, beside what a test server always sets. */
   readonly env?: Record<string, string>;
+  /** Name of the issuer, by default 127.0.0.1: browsers take passkeys at a name only. */
+  readonly host?: 'localhost';
   /** Path of the issuer, such as `/auth`. */
   readonly path?: string;
   /** A database that is there already; it is not dropped. */
@@ -47,11 +49,11 @@ export const basicAuth = (id: string, secret: string): string =>
   `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`).toString('base64')}`;
 
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
-  const { kind = 'sqlite', env = {}, path = '', databaseUrl, ...overrides } = options;
+  const { kind = 'sqlite', env = {}, host = '127.0.0.1', path = '', databaseUrl, ...overrides } = options;
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-server-'));
   const database = databaseUrl === undefined ? await freshDatabase(kind) : undefined;
   const port = await freePort();
-  const url = `http://127.0.0.1:${port}${path}`;
+  const url = `http://${host}:${port}${path}`;
   const admin = { id: 'admin', secret: `pcs_${randomBytes(32).toString('base64url')}` };
   const secretKeys = options.secretKeys ?? randomBytes(32).toString('base64url');
   const used = databaseUrl ?? database?.url ?? '';

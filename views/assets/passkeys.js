@@ -53,20 +53,24 @@ async function get({ challenge, allowCredentials, ...rest }) {
   };
 }
 
-for (const form of document.querySelectorAll('form[data-passkey]')) {
-  if (!window.PublicKeyCredential) break;
+async function answer(form) {
   const { passkey, options } = form.dataset;
   const failed = form.querySelector('[role="alert"]');
+  failed.hidden = true;
+  try {
+    const credential = await (passkey === 'create' ? create : get)(JSON.parse(options));
+    form.elements.credential.value = JSON.stringify(credential);
+    form.submit(); // asks nobody again
+  } catch {
+    failed.hidden = false; // called off, or nothing that fits is at hand
+  }
+}
+
+for (const form of document.querySelectorAll('form[data-passkey]')) {
+  if (!window.PublicKeyCredential) break;
   form.hidden = false;
-  form.addEventListener('submit', async (event) => {
+  form.addEventListener('submit', (event) => {
     event.preventDefault();
-    failed.hidden = true;
-    try {
-      const answer = await (passkey === 'create' ? create : get)(JSON.parse(options));
-      form.elements.credential.value = JSON.stringify(answer);
-      form.submit(); // asks nobody again
-    } catch {
-      failed.hidden = false; // called off, or nothing that fits is at hand
-    }
+    void answer(form);
   });
 }

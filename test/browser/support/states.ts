@@ -57,6 +57,7 @@ const activities = [
 ] as const;
 const mfa = {
   page: 'mfa',
+  app: true,
   ...form,
   fields: { pending: 'sealed' },
   client: undefined,
@@ -70,6 +71,15 @@ const setUp = {
   fields: { setup: 'sealed' },
   qr: qrPath('otpauth://totp/id.example:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=id.example'),
   typed: 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ',
+} as const;
+const factors = {
+  page: 'account',
+  section: 'factors',
+  step: 'list',
+  ...form,
+  passkeys: [],
+  recoveryCodes: 0,
+  passkey: { creation: '{}', challenge: 'sealed', device: { browser: 'Firefox', system: 'Linux' } },
 } as const;
 const consent = { page: 'consent', ...form, account, switchAction, offline: false } as const;
 const client = {
@@ -123,6 +133,9 @@ export const states: Readonly<Record<string, Page>> = {
 
   mfa,
   'mfa-client': { ...mfa, client: notes, back: undefined },
+  'mfa-passkey': { ...mfa, passkey: '{}' },
+  'mfa-passkey-only': { ...mfa, app: false, passkey: '{}' },
+  'problem-mfa-passkey': { ...mfa, passkey: '{}', error: 'passkey' },
   'problem-mfa-missing': { ...mfa, error: 'missing' },
   'problem-mfa-invalid': { ...mfa, error: 'invalid' },
   'problem-mfa-throttled': { ...mfa, error: 'throttled', retryAfterSeconds: 30 },
@@ -290,22 +303,19 @@ export const states: Readonly<Record<string, Page>> = {
   'problem-set-up-wrong': { ...setUp, error: 'wrong' },
   'problem-set-up-expired': { ...setUp, error: 'expired' },
   'account-factors': {
-    page: 'account',
-    section: 'factors',
-    step: 'list',
-    ...form,
-    since,
-    lastUsed: since + 1e9,
+    ...factors,
+    app: { since, lastUsed: since + 1e9 },
+    passkeys: [
+      { id: 'k1', name: 'Firefox on Linux', since },
+      { id: 'k2', name: longName, since, lastUsed: since + 1e9 },
+    ],
     recoveryCodes: 9,
+    notices: [{ kind: 'factor-removed' }],
   },
-  'account-factors-unused': {
-    page: 'account',
-    section: 'factors',
-    step: 'list',
-    ...form,
-    since,
-    recoveryCodes: 10,
-  },
+  'account-factors-none': factors,
+  'account-factors-address': { ...factors, passkey: undefined },
+  'problem-factors-passkey': { ...factors, error: 'passkey' },
+  'problem-factors-expired': { ...factors, error: 'expired' },
   'account-recovery-codes': {
     page: 'account',
     section: 'factors',

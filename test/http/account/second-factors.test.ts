@@ -17,6 +17,7 @@ describe.each(databaseKinds)('a second factor on %s', (kind) => {
   });
 
   const factors = (browser: Browser): Promise<Seen> => browser.go(`${world.url}/account/factors`);
+  const authenticator = (browser: Browser): Promise<Seen> => browser.go(`${world.url}/account/authenticator`);
   const section = (seen: Seen): string | undefined => /data-section="(\w+)"/.exec(seen.text)?.[1];
   const step = (seen: Seen): string | undefined => /data-step="([\w-]+)"/.exec(seen.text)?.[1];
   const decide = async (browser: Browser, decision: string): Promise<Seen> =>
@@ -26,7 +27,7 @@ describe.each(databaseKinds)('a second factor on %s', (kind) => {
     await world.user('ada');
     const browser = world.browser();
     await withPassword(world, 'ada', browser);
-    const page = await factors(browser);
+    const page = await authenticator(browser);
     expect(page.text).toMatch(/<svg class="qr" viewBox="0 0 (\d+) \1" role="img" aria-label="[^"]+">/);
     expect(page.headers.get('content-security-policy')).toContain("script-src 'none'");
     const app = scan(page);
@@ -34,12 +35,12 @@ describe.each(databaseKinds)('a second factor on %s', (kind) => {
       ['', 422],
       ['000000', 422],
     ] as const) {
-      const again = await browser.submit(page, { code, decision: 'set-up' }, '/account/factors');
+      const again = await browser.submit(page, { code }, '/account/authenticator');
       expect(again.status).toBe(status);
       expect(again.text).toContain('<title>Error: ');
       expect(scan(again).code()).toBe(app.code()); // the same secret: it is in the app already
     }
-    const done = await browser.submit(page, { code: app.code(), decision: 'set-up' }, '/account/factors');
+    const done = await browser.submit(page, { code: app.code() }, '/account/authenticator');
     expect(step(done)).toBe('codes');
     expect(step(await factors(browser))).toBe('list');
   });
@@ -153,7 +154,7 @@ describe.each(databaseKinds)('a second factor on %s', (kind) => {
     expect(section(back)).toBe('factors');
     expect(step(back)).toBe('list');
     expect(await uid()).toBe(session); // the same session: families that hang on it live on
-    expect((await decide(browser, 'remove')).text).toContain('Your second factor is removed.');
+    expect((await decide(browser, 'remove-app')).text).toContain('Your second factor is removed.');
     const later = world.browser();
     expect((await withPassword(world, 'hugo', later)).page).toBe('account');
   });
@@ -164,7 +165,7 @@ describe.each(databaseKinds)('a second factor on %s', (kind) => {
     await withApp(world, 'ines', browser);
     const page = await factors(browser);
     pass(301);
-    const asked = await browser.submit(page, { decision: 'remove' }, '/account/factors');
+    const asked = await browser.submit(page, { decision: 'remove-app' }, '/account/factors');
     expect(asked.page).toBe('login');
     pass(30);
     const later = world.browser();
@@ -226,12 +227,12 @@ describe.each(databaseKinds)('a second factor on %s', (kind) => {
     await world.user('mona');
     const browser = world.browser();
     await withPassword(world, 'mona', browser);
-    const page = await factors(browser);
+    const page = await authenticator(browser);
     const app = scan(page);
-    const forged = await browser.submit(page, { setup: 'AAAA', code: app.code(), decision: 'set-up' });
+    const forged = await browser.submit(page, { setup: 'AAAA', code: app.code() });
     expect([forged.status, step(forged)]).toEqual([422, 'set-up']);
     pass(901);
-    const late = await browser.submit(page, { code: app.code(), decision: 'set-up' }, '/account/factors');
+    const late = await browser.submit(page, { code: app.code() }, '/account/authenticator');
     expect(late.page).toBe('login'); // and the five minutes are over too
     expect((await withPassword(world, 'mona', world.browser())).page).toBe('account');
   });

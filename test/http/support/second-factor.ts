@@ -8,7 +8,10 @@ const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
 /** What an app makes of the secret that is typed into it (RFC 4648, 6). */
 function decoded(typed: string): Buffer {
-  const bits = typed.split('').map((letter) => BASE32.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const bits = typed
+    .split('')
+    .map((letter) => BASE32.indexOf(letter).toString(2).padStart(5, '0'))
+    .join('');
   return Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
 }
 
@@ -35,9 +38,9 @@ export async function withPassword(world: World, username: string, browser: Brow
 /** Signs in and sets up an app. */
 export async function withApp(world: World, username: string, browser = world.browser()): Promise<App> {
   await withPassword(world, username, browser);
-  const page = await browser.go(`${world.url}/account/factors`);
+  const page = await browser.go(`${world.url}/account/authenticator`);
   const app = scan(page);
-  const done = await browser.submit(page, { code: app.code(), decision: 'set-up' }, '/account/factors');
+  const done = await browser.submit(page, { code: app.code() }, '/account/authenticator');
   expect(done.status).toBe(200);
   const recoveryCodes = [...done.text.matchAll(/<li>([0-9A-Z]{5}-[0-9A-Z]{5})<\/li>/g)].map(
     ([, code]) => code ?? '',

@@ -107,7 +107,7 @@ export async function openCluster(kind: DatabaseKind, env: Record<string, string
 }
 
 /** An access token for the admin API, from one node. */
-export async function adminToken(url: string, { admin }: Pick<Cluster, 'admin'>): Promise<string> {
+async function adminToken(url: string, { admin }: Pick<Cluster, 'admin'>): Promise<string> {
   const response = await fetch(`${url}/token`, {
     method: 'POST',
     headers: { authorization: basicAuth(admin.id, admin.secret) },
