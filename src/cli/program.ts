@@ -15,6 +15,7 @@ import { say, type Terminal } from './terminal.ts';
 import { tokens } from './tokens.ts';
 import { addTry } from './try.ts';
 import { users } from './users.ts';
+import { webhooks } from './webhooks.ts';
 
 /**
  * Runs the command.
@@ -48,7 +49,17 @@ function assemble(terminal: Terminal): Command {
   program.commandsGroup(
     'Over the admin API (PORTCULLIS_URL, PORTCULLIS_CLIENT_ID, PORTCULLIS_CLIENT_SECRET):',
   );
-  for (const group of [clients, apis, users, grants, sessions, keys, tokens, audit(terminal.clock)]) {
+  for (const group of [
+    clients,
+    apis,
+    users,
+    grants,
+    sessions,
+    keys,
+    tokens,
+    webhooks,
+    audit(terminal.clock),
+  ]) {
     addGroup(program, group, terminal);
   }
   addApply(program, terminal);

@@ -168,6 +168,24 @@ export const definitions = {
     '`ISSUER/api`',
     'audience when neither `resource` nor a scope names an API',
   ),
+  registration: setting(
+    'PORTCULLIS_REGISTRATION',
+    read.registration,
+    'closed',
+    '`open`: people make accounts by themselves, with a confirmed e-mail address',
+  ),
+  smtpUrl: secret(
+    'PORTCULLIS_SMTP_URL',
+    read.smtpUrl,
+    'development: mails are written to `DATA_DIR/mail`; production: no mail',
+    '`smtp://` or `smtps://USER:PASSWORD@HOST:PORT`: new passwords and confirmed addresses by e-mail',
+  ),
+  mailFrom: setting(
+    'PORTCULLIS_MAIL_FROM',
+    read.mailFrom,
+    '`no-reply@` and the host of the issuer',
+    'address that mails come from',
+  ),
 };
 
 /** See `definitions`. */

@@ -31,6 +31,9 @@ export const describeSettings = (
   PORTCULLIS_KEY_POLL_SECONDS: settings.keyPollSeconds,
   PORTCULLIS_JWKS_MAX_AGE: settings.jwksMaxAge,
   PORTCULLIS_DEFAULT_API: settings.defaultApi,
+  PORTCULLIS_REGISTRATION: settings.registration,
+  PORTCULLIS_SMTP_URL: settings.smtpUrl === undefined ? null : '(redacted)',
+  PORTCULLIS_MAIL_FROM: settings.mailFrom,
 });
 
 /** Host, port and database only: user, password and parameters (which may hold either) are left out. */

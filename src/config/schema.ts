@@ -36,6 +36,10 @@ export interface Settings {
   readonly keyPollSeconds: number;
   readonly jwksMaxAge: number;
   readonly defaultApi: string;
+  readonly registration: 'open' | 'closed';
+  /** Undefined in development: mails are written into `dataDir`; in production: there are none. */
+  readonly smtpUrl: string | undefined;
+  readonly mailFrom: string;
 }
 
 /** An environment record, such as `process.env`. */
@@ -147,6 +151,11 @@ function assemble(values: Values, io: SettingsIo, broken: Set<string>, faults: s
   if (defaultApi === 'urn:portcullis:admin') {
     refuse('PORTCULLIS_DEFAULT_API', 'must not be the admin API: every token would then be made for it');
   }
+  const { registration = 'closed' } = values;
+  if (production && registration === 'open' && !values.smtpUrl) {
+    const [name, needed] = ['PORTCULLIS_REGISTRATION', 'PORTCULLIS_SMTP_URL'] as const;
+    refuse(name, `open needs ${needed}: addresses are confirmed by e-mail`, needed);
+  }
   return {
     environment,
     port,
@@ -172,6 +181,9 @@ function assemble(values: Values, io: SettingsIo, broken: Set<string>, faults: s
     keyPollSeconds: values.keyPollSeconds ?? 30,
     jwksMaxAge: values.jwksMaxAge ?? 300,
     defaultApi,
+    registration,
+    smtpUrl: values.smtpUrl,
+    mailFrom: values.mailFrom ?? `no-reply@${new URL(issuer).hostname}`,
   };
 }
 

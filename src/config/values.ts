@@ -43,6 +43,18 @@ export const issuer = z.string().transform((text, ctx) => {
   return url.origin + path;
 });
 
+export const registration = z.enum(['open', 'closed'], { error: 'must be open or closed' });
+
+/** The value holds a password: messages never repeat it. */
+export const smtpUrl = z.string().transform((text, ctx) => {
+  const url = parseUrl(text);
+  return url?.hostname && /^smtps?:$/.test(url.protocol)
+    ? text
+    : fault(ctx, 'must be smtp://… or smtps://…, with a host');
+});
+
+export const mailFrom = z.email({ error: 'must be an e-mail address' });
+
 /** SQLite file or PostgreSQL. The value may hold a password: messages never repeat it. */
 export const databaseUrl = z.string().transform((text, ctx) => {
   if (text.startsWith('file:')) {

@@ -10,6 +10,8 @@ const REQUEST_MS = 30_000;
 /** Milliseconds that requests in flight get once no connection is taken any more. */
 const LAST_REQUESTS_MS = 7_000;
 const LOOK_MS = 50;
+/** Looks without anybody there, after which nobody is waited for: half a second. */
+const QUIET_LOOKS = 10;
 
 /** A server that takes requests. */
 export interface Listening {
@@ -22,7 +24,7 @@ export interface Listening {
    * Resolves when the requests in flight are answered.
    * @param grace milliseconds in which requests are still taken, each answer being its connection's last: a client
    * that keeps connections open learns to leave before one is cut under its next request. With ports of its own it
-   * ends early when nobody is there.
+   * ends early when nobody comes for a while.
    */
   close(grace?: number): Promise<void>;
 }
@@ -67,6 +69,7 @@ export async function listen(
 ): Promise<Listening> {
   const open = new Set<Socket>();
   let closing = false;
+  let came = 0;
   const server = createServer(
     { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS },
     (req, res) => {
@@ -75,13 +78,23 @@ export async function listen(
     },
   );
   server.on('connection', (connection: Socket) => {
+    came++;
     open.add(connection);
     connection.once('close', () => open.delete(connection));
   });
   const nobody = (): boolean => open.size === 0;
+  /** A moment without anybody may lie between two connections of one client. */
+  const quiet = (): (() => boolean) => {
+    let [looks, seen] = [0, came];
+    return () => {
+      looks = nobody() && came === seen ? looks + 1 : 0;
+      seen = came;
+      return server.listening && looks >= QUIET_LOOKS;
+    };
+  };
   const close = async (grace = 0): Promise<void> => {
     closing = true;
-    if (grace > 0) await waitFor(() => server.listening && nobody(), grace);
+    if (grace > 0) await waitFor(quiet(), grace);
     server.close();
     // A connection whose request was in flight is kept alive after its answer: it is idle later.
     await waitFor(() => {

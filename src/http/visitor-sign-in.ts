@@ -1,12 +1,12 @@
 /** Signing in without a client: for the account pages and for the confirmation of a device. */
 import type { Context } from 'koa';
-import { randomId } from '../lib/ids.ts';
 import type { BrowserSessions } from './browser-session.ts';
 import type { Csrf } from './csrf.ts';
 import type { ShowPage } from './pages.ts';
 import { single, type Form } from './request-body.ts';
 import { showSignIn } from './sign-in-page.ts';
 import { signIn, type SignIn, type SignInDependencies } from './sign-in.ts';
+import { createVisitors } from './visitor.ts';
 
 /** Where a sign-in may lead: nothing that a form says is taken as an address. */
 const TARGETS: Readonly<Record<string, string>> = {
@@ -36,18 +36,14 @@ export interface VisitorSignIn {
   submit(ctx: Context, form: Form): Promise<void>;
 }
 
-/** Names the browser in the form's CSRF field, where there is no session yet; one name for all its tabs. */
-const COOKIE = 'portcullis_visitor';
-
 export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSignIn {
   const { show, csrf, basePath, browserSessions } = deps;
   const path = `${basePath}/account/login`;
-  const subject = (visitor: string): string => `visitor:${visitor}`;
+  const visitors = createVisitors(csrf, basePath);
   const pathOf = (target: string, userCode: string | undefined): string => {
     const query = userCode === undefined ? '' : `?${new URLSearchParams({ user_code: userCode }).toString()}`;
     return `${basePath}${TARGETS[target] ?? '/account'}${query}`;
   };
-  const visitorOf = (ctx: Context): string | undefined => ctx.cookies.get(COOKIE, { signed: true });
 
   /** @param sent the form that came to `outcome`; neither at first */
   const page = (
@@ -57,11 +53,9 @@ export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSig
     outcome?: Exclude<SignIn, { readonly login: object }>,
     sent?: Form,
   ): void => {
-    const visitor = visitorOf(ctx) ?? randomId();
-    ctx.cookies.set(COOKIE, visitor, { signed: true, httpOnly: true, sameSite: 'lax', path: `${basePath}/` });
     const form = {
       action: path,
-      csrf: csrf.token(subject(visitor)),
+      csrf: visitors.csrf(ctx),
       client: undefined,
       fields: { target, ...(userCode === undefined ? {} : { user_code: userCode }) },
       back: pathOf(target, userCode),
@@ -72,12 +66,11 @@ export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSig
   return {
     ask: page,
     async submit(ctx, form) {
-      const visitor = subject(visitorOf(ctx) ?? '');
-      csrf.check(form, visitor);
+      const subject = visitors.check(ctx, form);
       const asked = single(form, 'target') ?? '';
       const target = Object.hasOwn(TARGETS, asked) ? asked : 'profile';
       const userCode = single(form, 'user_code');
-      const outcome = await signIn(deps, ctx, form, { subject: visitor });
+      const outcome = await signIn(deps, ctx, form, { subject });
       if (!outcome.login) return page(ctx, target, userCode, outcome, form);
       await browserSessions.begin(ctx, outcome.login);
       ctx.redirect(pathOf(target, userCode));

@@ -12,6 +12,7 @@ import { createFamilies } from './families.ts';
 import { migrate } from './migrate.ts';
 import { createSecondFactorStore } from './second-factors.ts';
 import { createSessions } from './sessions.ts';
+import { createMails } from './mails.ts';
 import { createOutbox } from './outbox.ts';
 import { createSigningKeys } from './signing-keys.ts';
 import { openSubscriptions } from './subscriptions.ts';
@@ -61,6 +62,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
       clients: createClientStore<M>(database, clock, changes),
       consents: createConsents(database, clock, changes),
       families: createFamilies(database, dataKeys, clock, changes, artifacts),
+      mails: createMails(database, dataKeys, clock),
       secondFactors: createSecondFactorStore(database, dataKeys, clock, changes),
       sessions: createSessions(database, dataKeys, clock, changes),
       signingKeys: createSigningKeys(database, dataKeys, changes),

@@ -9,6 +9,7 @@ export const sealContext = {
   session: (uid: string): string => `session:${uid}`,
   signingKey: (kid: string): string => `signing-key:${kid}`,
   totp: (userId: string): string => `totp:${userId}`,
+  mail: (id: string): string => `mail:${id}`,
   webhook: (id: string): string => `webhook:${id}`,
 };
 

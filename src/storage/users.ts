@@ -22,6 +22,8 @@ export interface Credentials {
 export interface UserStore {
   findById(id: string): Promise<UserRecord | undefined>;
   findByUsername(username: string): Promise<UserRecord | undefined>;
+  /** Enabled users with this confirmed address, as it was typed or in lower case: a few at most. */
+  findByEmail(email: string): Promise<UserRecord[]>;
   credentials(by: { readonly id: string } | { readonly username: string }): Promise<Credentials | undefined>;
   /** Oldest first. */
   list(page: PageRequest): Promise<Page<UserRecord>>;
@@ -66,6 +68,9 @@ export interface UserStore {
   /** With sessions, consents and second factors. Idempotent; true for the one who deleted it. */
   delete(id: string, event: AuditEvent): Promise<boolean>;
 }
+
+/** Users that may share an address. */
+const MAX_BY_EMAIL = 5;
 
 /** The form of a username that is looked up: one for what looks the same, whatever its case. */
 export const usernameKey = (username: string): string =>
@@ -130,6 +135,19 @@ export function createUserStore({ prisma }: Database, clock: Clock, changes: Cha
     async findByUsername(username) {
       const found = await row({ username });
       return found ? toRecord(found) : undefined;
+    },
+    async findByEmail(email) {
+      if (email.includes('\0')) return [];
+      const rows = await prisma.user.findMany({
+        where: {
+          email: { in: [...new Set([email, email.toLowerCase()])] },
+          emailVerified: true,
+          enabled: true,
+        },
+        orderBy: { createdAt: 'asc' },
+        take: MAX_BY_EMAIL,
+      });
+      return rows.map(toRecord);
     },
     async credentials(by) {
       const found = await row(by);

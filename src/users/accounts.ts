@@ -41,6 +41,14 @@ export interface Accounts {
     keepSessionUid: string | undefined,
     by: Origin,
   ): Promise<string | undefined>;
+  /**
+   * By a user who has proved the address of the account: everything that the user has ends.
+   * @param generation the user's when the proof was asked for; false when it is another by now
+   * @throws PortcullisError `invalid_user` (422)
+   */
+  recoverPassword(id: string, next: string, generation: string, by: Origin): Promise<boolean>;
+  /** The address of the account is confirmed; false when it is another by now. */
+  confirmEmail(id: string, email: string, by: Origin): Promise<boolean>;
 }
 
 const documentOf = (input: UserInput): UserDocument & { readonly enabled: boolean } => ({
@@ -86,7 +94,7 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
     userId: id,
     detail: { by: actor },
   });
-  return {
+  const accounts: Accounts = {
     async authenticate(username, password) {
       const found = await store.credentials({ username });
       const { ok, rehash } = await passwords.verifyPassword(found?.passwordHash, password);
@@ -149,7 +157,36 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
       const keep = { keepSessionUid, generation: found.user.generation };
       return store.setPassword(id, await passwords.hashPassword(next), keep, passwordChanged(id, 'user', by));
     },
+    async recoverPassword(id, next, generation, by) {
+      const user = await store.findById(id);
+      if (!user?.enabled) return false;
+      requireGoodPassword(next, user);
+      const hash = await passwords.hashPassword(next);
+      return unless(['user_changed', 'not_found'], () =>
+        store.setPassword(id, hash, { generation }, passwordChanged(id, 'user', by)),
+      );
+    },
+    async confirmEmail(id, email, by) {
+      const user = await store.findById(id);
+      if (!user?.enabled || user.email !== email) return false;
+      if (user.emailVerified) return true;
+      return unless(['version_mismatch', 'not_found'], () =>
+        accounts.change(id, { email_verified: true }, by, user.version),
+      );
+    },
   };
+  return accounts;
+}
+
+/** Whether `work` succeeds; false when it is refused for one of the reasons `codes`. */
+async function unless(codes: readonly string[], work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (error instanceof PortcullisError && codes.includes(error.code)) return false;
+    throw error;
+  }
 }
 
 /** What a change of the document means; empty when nothing changes. */

@@ -129,6 +129,17 @@ const VERBS: readonly (readonly [string, string, string, unknown?])[] = [
     'audit:read',
     'GET /audit-events?type=login.failed&client=web&limit=50',
   ],
+  ['webhooks list', 'webhooks:read', 'GET /webhooks?limit=50'],
+  [
+    'webhooks create https://siem.example/ --event a.b --event c.d',
+    'webhooks:write',
+    'POST /webhooks',
+    { url: 'https://siem.example/', events: ['a.b', 'c.d'] },
+  ],
+  ['webhooks test w1', 'webhooks:write', 'POST /webhooks/w1/test'],
+  ['webhooks delete w1 --yes', 'webhooks:write', 'DELETE /webhooks/w1'],
+  ['webhooks messages w1', 'webhooks:read', 'GET /webhooks/w1/messages?limit=50'],
+  ['webhooks retry w1 m1', 'webhooks:write', 'POST /webhooks/w1/messages/m1/retry'],
 ];
 
 describe('an admin verb', () => {

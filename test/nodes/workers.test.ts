@@ -69,7 +69,7 @@ describe('one process', () => {
     } finally {
       await cluster.close();
     }
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('workers that cannot start', () => {
@@ -83,7 +83,7 @@ describe('workers that cannot start', () => {
     } finally {
       await cluster.close();
     }
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('two workers', () => {
@@ -100,7 +100,7 @@ describe('two workers', () => {
     const load = startLoad(node, cluster);
     await until('some load', () => load.answered() > 20);
     node.process.kill('SIGHUP');
-    await until('replaced', () => node.output.join('').includes('workers.restarted'));
+    await until('replaced', () => node.output.join('').includes('workers.restarted'), 90_000);
     expect(new Set(workersOf(node)).size).toBe(4);
     const before = load.answered();
     await until('load on the new ones', () => load.answered() > before + 20);
@@ -114,17 +114,17 @@ describe('two workers', () => {
     await more.ended();
     expect(await node.ended()).toBe(0);
     expect([...load.failures, ...more.failures]).toEqual([]);
-  }, 90_000);
+  }, 180_000);
 
   it('one that is killed is replaced, and reported; only its own requests are lost', async () => {
     const load = startLoad(node, cluster);
     await until('some load', () => load.answered() > 20);
     process.kill(workersOf(node)[0]!, 'SIGKILL');
-    await until('replaced', () => workersOf(node).length === 3);
+    await until('replaced', () => workersOf(node).length === 3, 60_000);
     await load.stop();
     expect(load.failures.length).toBeLessThanOrEqual(PARALLEL);
     expect(node.output.join('')).toContain('a worker ended by itself');
-  }, 60_000);
+  }, 120_000);
 });
 
 describe.each(databaseKinds)('two workers on %s', (kind) => {
@@ -150,7 +150,7 @@ describe.each(databaseKinds)('two workers on %s', (kind) => {
       );
       expect((await people.refresh(String(won[0]?.body['refresh_token']))).status).toBe(400);
     }
-  }, 60_000);
+  }, 120_000);
 
   it('write at once without an error', async () => {
     const chain = async (): Promise<void> => {
@@ -162,5 +162,5 @@ describe.each(databaseKinds)('two workers on %s', (kind) => {
       }
     };
     await Promise.all(Array.from({ length: 6 }, chain));
-  }, 60_000);
+  }, 120_000);
 });

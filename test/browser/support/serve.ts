@@ -19,8 +19,9 @@ export async function serveStates(views: Views): Promise<{ url: string; close():
     else if (asset) response.writeHead(200, { 'content-type': asset.type }).end(asset.body);
     else if (state) {
       const context = { locale: first, requestId: '01JAZ5N9GQ3C7K', basePath: '' };
+      const policy = 'passkey' in state && state.passkey ? `${POLICY}; script-src 'self'` : POLICY;
       response
-        .writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': POLICY })
+        .writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy })
         .end(views.render(state, context));
     } else response.writeHead(404).end();
   });

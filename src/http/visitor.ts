@@ -1,0 +1,35 @@
+/** Browsers in which nobody is signed in: what the CSRF field of their forms is made for. */
+import type { Context } from 'koa';
+import { randomId } from '../lib/ids.ts';
+import type { Csrf } from './csrf.ts';
+import type { Form } from './request-body.ts';
+
+export interface Visitors {
+  /** The field's value; names the browser by a cookie. */
+  csrf(ctx: Context): string;
+  /**
+   * The subject that the field was made for.
+   * @throws PortcullisError 403
+   */
+  check(ctx: Context, form: Form): string;
+}
+
+/** One name for all tabs of a browser. */
+const COOKIE = 'portcullis_visitor';
+
+export function createVisitors(csrf: Csrf, basePath: string): Visitors {
+  const nameOf = (ctx: Context): string | undefined => ctx.cookies.get(COOKIE, { signed: true });
+  const subject = (name: string): string => `visitor:${name}`;
+  return {
+    csrf(ctx) {
+      const name = nameOf(ctx) ?? randomId();
+      ctx.cookies.set(COOKIE, name, { signed: true, httpOnly: true, sameSite: 'lax', path: `${basePath}/` });
+      return csrf.token(subject(name));
+    },
+    check(ctx, form) {
+      const visitor = subject(nameOf(ctx) ?? '');
+      csrf.check(form, visitor);
+      return visitor;
+    },
+  };
+}

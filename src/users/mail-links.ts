@@ -1,0 +1,48 @@
+/** Links that mails carry: each good once, for half an hour, for what it was made for. */
+import type { Clock } from '../lib/clock.ts';
+import { randomId } from '../lib/ids.ts';
+import type { Artifacts } from '../storage/artifacts.ts';
+
+/** What a link is for, and what it knows. */
+export interface LinkPurposes {
+  /** A new password. `generation`: the user's when the link was made. */
+  readonly recover: { readonly userId: string; readonly generation: string };
+  /** A confirmed address. */
+  readonly verify: { readonly userId: string; readonly email: string };
+  /** A new account. */
+  readonly register: { readonly email: string };
+}
+
+export interface MailLinks {
+  /** @returns the token for the URL */
+  create<P extends keyof LinkPurposes>(purpose: P, about: LinkPurposes[P]): Promise<string>;
+  /** What a token is about, while it is good. */
+  find<P extends keyof LinkPurposes>(purpose: P, token: string): Promise<LinkPurposes[P] | undefined>;
+  /** Uses it up. Atomic: of any number of callers with one token, one gets what it is about. */
+  use<P extends keyof LinkPurposes>(purpose: P, token: string): Promise<LinkPurposes[P] | undefined>;
+}
+
+/** Milliseconds. */
+export const LINK_LIFE = 30 * 60_000;
+
+export function createMailLinks(artifacts: Artifacts, clock: Clock): MailLinks {
+  const kind = (purpose: string): string => `MailLink:${purpose}`;
+  const links: MailLinks = {
+    async create(purpose, about) {
+      const token = randomId(32);
+      await artifacts.save(kind(purpose), token, about, { expiresAt: clock.now() + LINK_LIFE });
+      return token;
+    },
+    async find<P extends keyof LinkPurposes>(purpose: P, token: string) {
+      const found = await artifacts.find(kind(purpose), token);
+      return found && found.consumedAt === undefined
+        ? (found.payload as unknown as LinkPurposes[P])
+        : undefined;
+    },
+    async use(purpose, token) {
+      const about = await links.find(purpose, token);
+      return about && (await artifacts.consume(kind(purpose), token)) ? about : undefined;
+    },
+  };
+  return links;
+}
