@@ -38,7 +38,9 @@ import { openCurrentKeys } from './keys/current.ts';
 import { createKeyRotation } from './keys/rotation.ts';
 import { systemClock, type Clock } from './lib/clock.ts';
 import { createAdminBearer } from './provider/admin-bearer.ts';
+import { createMailing, offersOf } from './http/mailing.ts';
 import { createVisitorSignIn } from './http/visitor-sign-in.ts';
+import { createVisitors } from './http/visitor.ts';
 import { createDeviceDecisions } from './provider/device-codes.ts';
 import { buildProvider } from './provider/build.ts';
 import { createTokenVerifier } from './provider/jwt-access-tokens.ts';
@@ -131,7 +133,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const verify = createTokenVerifier(keys, settings.issuer, clock);
   const basePath = new URL(settings.issuer).pathname.replace(/\/$/, '');
   const views = createViews();
-  const show = createShowPage(views, basePath);
+  const offers = offersOf(settings);
+  const show = createShowPage(views, basePath, offers);
   const users = storage.users;
   const accounts = createAccounts(users, createPasswords());
   const administration = createClientAdministration({
@@ -160,6 +163,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   });
   const csrf = createCsrf(dataKeys.derived('csrf'));
   const throttle = createThrottle(storage.throttles, dataKeys, clock);
+  const mailing = createMailing({ settings, clock, logger, storage, throttle, text: views.text });
   const devices = createKnownDevices(dataKeys.derived('known devices'), settings.issuer.startsWith('https:'));
   const grants = createGrantAdministration(
     createGrantLists(database, dataKeys, clock, storage.changes),
@@ -176,17 +180,12 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     accounts,
     throttle,
     devices,
-    secondFactors: createSecondFactors({
-      store: storage.secondFactors,
-      artifacts: storage.artifacts,
-      clock,
-      issuer: settings.issuer,
-    }),
+    secondFactors: createSecondFactors({ storage, clock, issuer: settings.issuer }),
     dataKeys,
     clock,
     changes: storage.changes,
   };
-  const visitors = createVisitorSignIn(forPages);
+  const visitorSignIn = createVisitorSignIn(forPages);
   const koa = createServer({
     settings,
     logger,
@@ -208,14 +207,18 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     account: createAccountPages({
       ...forPages,
       audit: createAuditLog(database),
-      visitors,
+      visitorSignIn,
+      visitors: createVisitors(csrf, basePath),
+      mailing,
+      offers,
+      text: views.text,
       clients,
       apis,
       grants,
     }),
     device: createDevicePages({
       ...forPages,
-      visitors,
+      visitors: visitorSignIn,
       decisions: createDeviceDecisions({ ...storage, apis, clock }),
       clients,
       apis,
@@ -252,18 +255,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   });
 
   const forget = { clients: clients.forget, apis: apis.forget };
-  const duties = [delivery.deliverer];
-  running.background = startBackground({
-    settings,
-    clock,
-    logger,
-    metrics,
-    storage,
-    keys,
-    rotation,
-    forget,
-    duties,
-  });
+  const duties = [delivery.deliverer, ...mailing.duties];
+  running.background = startBackground({ ...parts, keys, rotation, forget, duties });
 
   let listening: Listening | undefined;
   return {

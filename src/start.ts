@@ -23,6 +23,18 @@ function welcome(settings: Settings, url: string, managementPort: number): void 
   console.log(lines.join('\n'));
 }
 
+/** Calls `then` once the process that started this one has ended. */
+function whenOrphaned(then: () => void): void {
+  const parent = process.ppid;
+  const look = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(look);
+    then();
+  }, ORPHAN_LOOK_MS).unref();
+}
+
+const ORPHAN_LOOK_MS = 500;
+
 /** Milliseconds; longer than a primary gives its workers. */
 const STOP_LIMIT = 20_000;
 
@@ -31,6 +43,8 @@ function explained(settings: Settings, error: unknown): unknown {
   const { code, port } = error as { code?: string; port?: number };
   const name = port === settings.port ? 'PORT' : 'PORTCULLIS_MANAGEMENT_PORT';
   if (code === 'EADDRINUSE') return new StartError(`port ${port} is in use: set ${name}`);
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return new StartError(`the address ${settings.host} is none of this machine: set HOST`);
   if (code === 'EACCES') return new StartError(`port ${port} may not be used by this user: set ${name}`);
   return error;
 }
@@ -51,9 +65,10 @@ async function serve(settings: Settings, options: { readonly ports: boolean }): 
 /**
  * Listens, and ends gracefully on SIGTERM and SIGINT; a second signal ends at once. With several workers SIGHUP
  * replaces them one by one.
+ * @param underNpm stop when npm does: its shell does not hand a signal on
  * @throws StartError in one line
  */
-export async function startServer(settings: Settings): Promise<void> {
+export async function startServer(settings: Settings, underNpm = false): Promise<void> {
   if (cluster.isWorker) return runWorker(() => serve(settings, { ports: false }));
   const serving: Serving =
     settings.workers > 1
@@ -84,6 +99,7 @@ export async function startServer(settings: Settings): Promise<void> {
     );
   };
   process.on('SIGTERM', stop);
+  if (underNpm) whenOrphaned(() => stop('SIGTERM'));
   process.on('SIGINT', stop);
   if (serving.roll) process.on('SIGHUP', () => void serving.roll?.());
 }

@@ -19,7 +19,7 @@ export function addHost(program: Command, terminal: Terminal): void {
     .description('run the server, until it is told to stop')
     .action(async () => {
       const { startServer } = await import('../start.ts');
-      await startServer(await settings());
+      await startServer(await settings(), terminal.env['npm_lifecycle_event'] === 'start');
     });
 
   const migrate = program

@@ -1,5 +1,5 @@
 /** What a development server makes for itself in the data folder, so that one command starts it. */
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { StartError } from '../lib/errors.ts';
@@ -44,9 +44,17 @@ function readOrMake(path: string, content: () => string): string {
   return readFileSync(path, 'utf8');
 }
 
-/** The development server's secret keys, made once. */
+/**
+ * The development server's secret keys, made once.
+ * @throws StartError when they are gone while the database that they opened is still there
+ */
 export function developmentSecretKeys(dataDir: string): Buffer[] {
   const path = join(dataDir, 'secret-keys');
+  if (!existsSync(path) && existsSync(join(dataDir, 'portcullis.db'))) {
+    throw new StartError(
+      `${path} is gone, and the database needs it: put it back, or delete ${dataDir} to begin anew`,
+    );
+  }
   const keys = readOrMake(path, () => `${randomBytes(32).toString('base64url')}\n`)
     .split(/[\s,]+/)
     .filter(Boolean)

@@ -8,7 +8,7 @@ import type { Confirm } from './account-confirm.ts';
 import { common, visitorOf, type AccountSection, type Visit } from './account-section.ts';
 import type { ShowPage } from './pages.ts';
 import { single, type Form } from './request-body.ts';
-import type { AccountPasswordPage } from './views.ts';
+import type { AccountPasswordPage, NewPasswordErrors } from './views.ts';
 
 /** What is wrong with a submitted form. */
 interface PasswordFaults {
@@ -17,25 +17,32 @@ interface PasswordFaults {
   readonly retryAfterSeconds?: number;
 }
 
-function faultsOf(user: UserRecord, form: Form): PasswordFaults['errors'] {
-  const current = single(form, 'current_password');
-  const next = single(form, 'new_password');
-  const repeat = single(form, 'repeat_password');
-  const fault = next === undefined ? 'missing' : next === current ? 'same' : nextFault(user, next);
-  return {
-    current: current === undefined ? 'missing' : undefined,
-    next: fault,
-    repeat: repeat === undefined ? 'missing' : repeat === next ? undefined : 'different',
-  };
-}
+type NextFault = NonNullable<NewPasswordErrors['next']>;
 
-type NextFault = NonNullable<PasswordFaults['errors']['next']>;
-
-function nextFault({ username, email }: UserRecord, next: string): NextFault | undefined {
-  const fault = checkPassword(next, { username, email });
+function nextFault(owner: PasswordOwner, next: string): NextFault | undefined {
+  const fault = checkPassword(next, owner);
   if (fault === undefined) return undefined;
   const words: Readonly<Record<string, NextFault>> = { too_short: 'short', too_long: 'long' };
   return words[fault] ?? 'common';
+}
+
+type PasswordOwner = Pick<UserRecord, 'username' | 'email'>;
+
+/** What is wrong with a new password and its repetition: `new_password` and `repeat_password`. */
+export function newPasswordFaults(owner: PasswordOwner, form: Form): NewPasswordErrors | undefined {
+  const [next, repeat] = [single(form, 'new_password'), single(form, 'repeat_password')];
+  const faults: NewPasswordErrors = {
+    next: next === undefined ? 'missing' : nextFault(owner, next),
+    repeat: repeat === undefined ? 'missing' : repeat === next ? undefined : 'different',
+  };
+  return faults.next || faults.repeat ? faults : undefined;
+}
+
+function faultsOf(user: UserRecord, form: Form): PasswordFaults['errors'] {
+  const current = single(form, 'current_password');
+  const faults = newPasswordFaults(user, form);
+  const same = current !== undefined && single(form, 'new_password') === current;
+  return { ...faults, ...(same && { next: 'same' }), current: current === undefined ? 'missing' : undefined };
 }
 
 export interface PasswordDependencies {

@@ -6,16 +6,22 @@ import { createAppsSection, type AppsDependencies } from './account-apps.ts';
 import { createConfirm, type ConfirmDependencies } from './account-confirm.ts';
 import { createFactorSections } from './account-factors.ts';
 import { createPasswordSection } from './account-password.ts';
-import { common, type AccountSection, type Visit } from './account-section.ts';
+import { common, visitorOf, type AccountSection, type Visit } from './account-section.ts';
 import { createSessionsSection } from './account-sessions.ts';
 import type { SignedIn } from './browser-session.ts';
 import type { Csrf } from './csrf.ts';
+import { createRecover } from './recover.ts';
+import { createRegister } from './register.ts';
+import { localeOf } from './pages.ts';
 import type { Form } from './request-body.ts';
+import { createVerifyAddress } from './verify-address.ts';
+import type { VisitorPage, VisitorPageDependencies } from './visitor-page.ts';
 import type { VisitorSignIn } from './visitor-sign-in.ts';
 
-export interface AccountDependencies extends ActivityDependencies, AppsDependencies, ConfirmDependencies {
+export interface AccountDependencies
+  extends ActivityDependencies, AppsDependencies, ConfirmDependencies, VisitorPageDependencies {
   readonly csrf: Csrf;
-  readonly visitors: VisitorSignIn;
+  readonly visitorSignIn: VisitorSignIn;
 }
 
 /** Answers below `/account`; `section` is '' for the profile. */
@@ -24,28 +30,36 @@ export interface AccountPages {
   submit(ctx: Context, section: string, form: Form): Promise<void>;
 }
 
-/** What the server knows of somebody, and the way to everything else. */
-function createProfileSection({ show }: Pick<AccountDependencies, 'show'>): AccountSection {
-  return {
+/** What the server knows of somebody, and a confirmed address. */
+function createProfileSection({ show, mailing, offers }: AccountDependencies): AccountSection {
+  const section: AccountSection = {
     async show(visit, notices) {
       const { username, name, email, emailVerified } = visit.user;
       const account = { username, name, email, emailVerified };
-      show(visit.ctx, { ...common(visit, notices), section: 'profile', account });
+      const confirmable = offers.recover && email !== undefined && !emailVerified;
+      show(visit.ctx, { ...common(visit, notices), section: 'profile', account, confirmable });
     },
-    async submit() {
-      throw new PortcullisError('not_found', 404, 'There is no such page.');
+    async submit(visit) {
+      const { ctx, user } = visit;
+      const { id: userId, email, emailVerified } = user;
+      if (!offers.recover || email === undefined || emailVerified) return section.show(visit);
+      const { ip } = visitorOf(visit);
+      const refused = await mailing.ask({ kind: 'verify', userId, email, locale: localeOf(ctx) }, ip);
+      return section.show(visit, [{ kind: refused ? 'mail-later' : 'mail-sent' }]);
     },
   };
+  return section;
 }
 
 export function createAccountPages(deps: AccountDependencies): AccountPages {
-  const { csrf, basePath, browserSessions, visitors } = deps;
+  const { csrf, basePath, browserSessions, visitorSignIn } = deps;
   const profile = createProfileSection(deps);
   const activity = createActivity(deps);
   const confirm = createConfirm(deps);
   const factors = createFactorSections(deps, confirm);
   const sections = new Map<string, AccountSection>([
     ['', profile],
+    ['profile', profile],
     ['apps', createAppsSection(deps)],
     ['sessions', createSessionsSection(deps)],
     ['activity', activity],
@@ -54,6 +68,16 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
     ['password', createPasswordSection(deps, confirm, profile.show)],
     ['confirm', confirm],
   ]);
+  /** Where mails lead, and where they are asked for; nobody needs to be signed in. */
+  const open = new Map<string, VisitorPage>(
+    deps.offers.recover
+      ? [
+          ['recover', createRecover(deps)],
+          ['register', createRegister(deps)],
+          ['verify', createVerifyAddress(deps)],
+        ]
+      : [],
+  );
   const sectionOf = (name: string): AccountSection => {
     const found = sections.get(name);
     if (!found) throw new PortcullisError('not_found', 404, 'There is no such page.');
@@ -69,7 +93,7 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
     ctx,
     session,
     user: await deps.accounts.get(session.userId),
-    action: pathOf(name),
+    action: pathOf(name === '' ? 'profile' : name),
     csrf: csrf.token(subjectOf(session)),
     subject: subjectOf(session),
     replays: await activity.replays(ctx, session.userId),
@@ -77,13 +101,17 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
 
   return {
     async show(ctx, name) {
+      const page = open.get(name);
+      if (page) return page.show(ctx);
       const session = await browserSessions.current(ctx);
-      if (!session) return visitors.ask(ctx, name === '' ? 'profile' : name);
+      if (!session) return visitorSignIn.ask(ctx, name === '' ? 'profile' : name);
       if (name === 'login') return redirect(ctx, '');
       return sectionOf(name).show(await visitOf(ctx, session, name));
     },
     async submit(ctx, name, form) {
-      if (name === 'login') return visitors.submit(ctx, form);
+      const page = open.get(name);
+      if (page) return page.submit(ctx, form);
+      if (name === 'login') return visitorSignIn.submit(ctx, form);
       const session = await browserSessions.current(ctx);
       if (!session) return redirect(ctx, name);
       csrf.check(form, subjectOf(session));

@@ -48,11 +48,15 @@ export function createContextMiddleware(settings: Pick<Settings, 'issuer' | 'tru
     // RFC 9112, 3.2.2: a target in absolute form names a host as well.
     const target = ctx.req.url?.startsWith('/') ? undefined : URL.parse(ctx.req.url ?? '');
     if (target) ctx.req.url = ctx.originalUrl = ctx.request.originalUrl = target.pathname + target.search;
+    const readable = target !== null;
     headers.host = host;
     headers['x-forwarded-host'] = host;
     headers['x-forwarded-proto'] = protocol.slice(0, -1);
     Object.assign(ctx.state, { requestId, clientIp } satisfies RequestFacts);
     ctx.set('x-request-id', requestId);
-    await next();
+    if (readable) return next();
+    ctx.status = 400; // nothing below could even read the path
+    ctx.body = { error: 'invalid_request', error_description: 'The request target is malformed.' };
+    return undefined;
   };
 }

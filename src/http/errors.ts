@@ -64,6 +64,9 @@ export function sendOAuthError(ctx: Context, { code, status, message }: Portcull
   ctx.body = { error: code, error_description: message };
 }
 
+/** The caller went away in the middle of its request: no fault of the server's, and nobody to answer. */
+const left = new PortcullisError('invalid_request', 400, 'The request was not sent to its end.');
+
 /** Catches what is thrown below; `send` knows the form that this part of the server answers in. */
 export function createErrorHandler(
   logger: Logger,
@@ -73,7 +76,8 @@ export function createErrorHandler(
     try {
       await next();
     } catch (error) {
-      const refusal = refusalOf(error);
+      const gone = ctx.req.destroyed && !ctx.req.complete;
+      const refusal = gone ? left : refusalOf(error);
       const { requestId, clientIp } = factsOf(ctx);
       const fields = {
         request_id: requestId,

@@ -1,4 +1,5 @@
 /** Sign-in and consent: the pages between an authorization request and its answer. */
+import { decodeJwt } from 'jose';
 import type { Context } from 'koa';
 import { toSeconds } from '../lib/clock.ts';
 import { PortcullisError } from '../lib/errors.ts';
@@ -44,6 +45,21 @@ export interface Interactions {
 /** Whether the second factor alone is missing. */
 const isStepUp = ({ prompt }: InteractionDetails): boolean =>
   prompt.name === 'login' && prompt.reasons.every((reason) => reason === STEP_UP);
+
+/**
+ * Whether the user who signed in is the one that `id_token_hint` or a requested `sub` names.
+ * Trap (`actions/authorization/index.js`): the engine looks at the hint before the sign-in only. It has verified it.
+ */
+function isWhoWasAskedFor(params: Readonly<Record<string, unknown>>, accountId: string): boolean {
+  const { id_token_hint: hint, claims } = params;
+  const wanted: unknown[] = [];
+  if (typeof hint === 'string') wanted.push(decodeJwt(hint).sub);
+  if (typeof claims === 'string') {
+    const asked = JSON.parse(claims) as { id_token?: { sub?: { value?: unknown } | null } | null };
+    wanted.push(asked.id_token?.sub?.value);
+  }
+  return wanted.every((sub) => sub === undefined || sub === accountId);
+}
 
 type Step = (ctx: Context, details: InteractionDetails, form: Form) => Promise<void>;
 
@@ -154,6 +170,11 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
     const client = await clientOf(details);
     const outcome = await signIn(deps, ctx, form, { clientId: client.id, subject: subject(details.uid) });
     if (!outcome.login) return loginPage(ctx, details, outcome, form);
+    if (!isWhoWasAskedFor(details.params, outcome.login.accountId)) {
+      // OIDC Core 3.1.2.1 and 5.5.1: somebody else than the request is about gets no positive answer.
+      const error_description = 'another user than the requested one signed in';
+      return finish(ctx, { error: 'login_required', error_description });
+    }
     // Trap (`actions/authorization/resume.js`): the engine logs another account out by a form that needs JavaScript,
     // and refuses an interaction whose session is not the browser's any more.
     const current = await browserSessions.current(ctx);

@@ -1,6 +1,7 @@
 /** Opens the ports and closes them: the public one for everybody, the management one for operators. */
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
+import { randomId } from '../lib/ids.ts';
 import type { Settings } from '../config/schema.ts';
 
 /** Milliseconds. Slower than any proxy in front keeps an idle connection, so that the proxy closes first. */
@@ -12,6 +13,12 @@ const LAST_REQUESTS_MS = 7_000;
 const LOOK_MS = 50;
 /** Looks without anybody there, after which nobody is waited for: half a second. */
 const QUIET_LOOKS = 10;
+
+/** What cannot even be parsed as a request is answered without the rest of the server. */
+const CLIENT_ERRORS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
 
 /** A server that takes requests. */
 export interface Listening {
@@ -77,6 +84,14 @@ export async function listen(
       handle(req, res);
     },
   );
+  server.on('clientError', (error: Error & { code?: string }, connection: Socket) => {
+    if (!connection.writable || error.code === 'ECONNRESET') return void connection.destroy();
+    const status = CLIENT_ERRORS[error.code ?? ''] ?? '400 Bad Request';
+    connection.end(
+      `HTTP/1.1 ${status}\r\nconnection: close\r\nx-request-id: ${randomId(12)}\r\ncontent-length: 0\r\n\r\n`,
+    );
+    return undefined;
+  });
   server.on('connection', (connection: Socket) => {
     came++;
     open.add(connection);

@@ -33,8 +33,8 @@ export function offersOf(settings: Pick<Settings, 'environment' | 'smtpUrl' | 'r
 
 export interface Mailing {
   readonly links: MailLinks;
-  /** For the node that does the background work; undefined where there is no mail. */
-  readonly mailer: Mailer | undefined;
+  /** For the node that does the background work; none where there is no mail. */
+  readonly duties: readonly Mailer[];
   /**
    * Asks for a mail. It takes as long, and answers the same, whether there is anybody to write to.
    * @returns the refusal when too many were asked for from this address
@@ -113,7 +113,7 @@ export function createMailing(deps: MailingDependencies): Mailing {
   const send = createMailTransport({ settings, clock, logger });
   return {
     links,
-    mailer: send && createMailer({ mails, compose, send, clock, logger }),
+    duties: send ? [createMailer({ mails, compose, send, clock, logger })] : [],
     async ask(request, ip) {
       const refused = await throttle.fail(throttle.forGuess('mail', ip));
       if (refused) return refused;

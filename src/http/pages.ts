@@ -4,20 +4,27 @@ import type { ProviderPages } from '../provider/pages.ts';
 import type { PortcullisError } from '../lib/errors.ts';
 import { factsOf } from './context.ts';
 import { pickLocale } from './locales.ts';
-import type { ErrorPage, Page, Views } from './views.ts';
+import type { ErrorPage, LoginPage, Page, Views } from './views.ts';
 
 /** Shows a page. */
 export type ShowPage = (ctx: Context, page: Page, status?: number) => void;
 
 /** The language that the request asks for, else the browser's. */
-function localeOf(ctx: Context): string {
+export function localeOf(ctx: Context): string {
   const asked = ctx.query['ui_locales'];
   const stored = (ctx.state as { uiLocales?: string }).uiLocales;
   return pickLocale(typeof asked === 'string' ? asked : stored, ctx.get('accept-language'));
 }
 
-/** @param basePath the issuer's path, '' or '/x' */
-export function createShowPage(views: Views, basePath: string): ShowPage {
+/**
+ * @param basePath the issuer's path, '' or '/x'
+ * @param offers what the sign-in page offers beside itself
+ */
+export function createShowPage(
+  views: Views,
+  basePath: string,
+  offers: Pick<LoginPage, 'recover' | 'register'> = {},
+): ShowPage {
   return (ctx, page, status = 200) => {
     const locale = localeOf(ctx);
     ctx.status = status;
@@ -30,7 +37,8 @@ export function createShowPage(views: Views, basePath: string): ShowPage {
       const policy = ctx.response.get('content-security-policy');
       ctx.set('content-security-policy', policy.replace("script-src 'none'", "script-src 'self'"));
     }
-    ctx.body = views.render(page, { locale, requestId: factsOf(ctx).requestId, basePath });
+    const whole = page.page === 'login' ? { ...page, ...offers } : page;
+    ctx.body = views.render(whole, { locale, requestId: factsOf(ctx).requestId, basePath });
   };
 }
 

@@ -31,7 +31,12 @@ export function createRecover(deps: VisitorPageDependencies): VisitorPage {
     const link = await mailing.links.find('recover', token);
     if (!link) return expired(ctx);
     const { username } = await accounts.get(link.userId);
-    const form = { ...common(ctx), fields: { token }, account: { username }, minLength: MIN_PASSWORD_CHARACTERS };
+    const form = {
+      ...common(ctx),
+      fields: { token },
+      account: { username },
+      minLength: MIN_PASSWORD_CHARACTERS,
+    };
     return show(ctx, { ...form, step: 'set', errors }, errors ? 422 : 200);
   };
 

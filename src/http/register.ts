@@ -51,7 +51,8 @@ export function createRegister(deps: VisitorPageDependencies): VisitorPage {
     const { email } = link;
     const [username, name] = [single(form, 'username'), single(form, 'name')];
     const faults = newPasswordFaults({ username: username ?? '', email }, form);
-    if (username === undefined) return createPage(ctx, token, email, form, { ...faults, username: 'missing' });
+    if (username === undefined)
+      return createPage(ctx, token, email, form, { ...faults, username: 'missing' });
     if (faults) return createPage(ctx, token, email, form, faults);
     if (!(await links.use('register', token))) return expired(ctx);
     const password = single(form, 'new_password');

@@ -15,6 +15,10 @@ const malformed = (why: string): PortcullisError => new PortcullisError('invalid
  * @throws PortcullisError 413 when it is over the limit; what is left unread is dropped with the connection
  */
 async function readBody(req: IncomingMessage, limit = BODY_LIMIT): Promise<Buffer> {
+  const encoding = req.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') {
+    throw new PortcullisError('unsupported_media_type', 415, 'The request body must not be compressed.');
+  }
   const declared = Number(req.headers['content-length'] ?? 0);
   if (declared > limit) throw tooLarge();
   const chunks: Buffer[] = [];

@@ -51,7 +51,8 @@ const patterns: readonly (Route & { readonly match: RegExp })[] = [
     body: 'form',
   },
   {
-    match: /^\/account\/(?:apps|sessions|activity|factors|authenticator|password|confirm|login)$/,
+    match:
+      /^\/account\/(?:profile|apps|sessions|activity|factors|authenticator|password|confirm|login|recover|register|verify)$/,
     pattern: '/account/:section',
     methods: ['GET', 'HEAD', 'POST'],
     body: 'form',

@@ -1,6 +1,6 @@
 /** The data of the account pages, see `views-pages.ts`. */
 import type { QrPath } from './qr-path.ts';
-import type { AccountView, ClientView, FormView, ScopeView } from './views-pages.ts';
+import type { AccountView, ClientView, FormView, NewPasswordErrors, ScopeView } from './views-pages.ts';
 
 /** One connected app. */
 export interface AppView {
@@ -19,7 +19,13 @@ export interface AppView {
 export type AccountNotice =
   | {
       readonly kind:
-        'password-changed' | 'session-ended' | 'sessions-ended' | 'factor-added' | 'factor-removed';
+        | 'password-changed'
+        | 'session-ended'
+        | 'sessions-ended'
+        | 'factor-added'
+        | 'factor-removed'
+        | 'mail-sent'
+        | 'mail-later';
     }
   | { readonly kind: 'access-removed'; readonly client: string };
 
@@ -44,6 +50,8 @@ export interface AccountProfilePage extends AccountCommon {
     readonly email?: string | undefined;
     readonly emailVerified?: boolean | undefined;
   };
+  /** Posting the form asks for a mail that confirms the address. */
+  readonly confirmable?: boolean | undefined;
 }
 
 /** Each app's form posts `client_id` after the person has opened its confirmation. */
@@ -167,12 +175,7 @@ export interface AccountPasswordPage extends AccountCommon {
   readonly account: AccountView;
   readonly minLength: number;
   readonly errors?:
-    | {
-        readonly current?: 'missing' | 'wrong' | 'throttled' | undefined;
-        readonly next?: 'missing' | 'short' | 'long' | 'common' | 'same' | undefined;
-        readonly repeat?: 'missing' | 'different' | undefined;
-      }
-    | undefined;
+    (NewPasswordErrors & { readonly current?: 'missing' | 'wrong' | 'throttled' | undefined }) | undefined;
   readonly retryAfterSeconds?: number | undefined;
 }
 

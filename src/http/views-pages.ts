@@ -61,6 +61,9 @@ export interface LoginPage extends FormView {
   readonly username?: string | undefined;
   /** Somebody who is signed in confirms that it is they: the name stands fast. */
   readonly confirm?: boolean | undefined;
+  /** Offers a new password, and an account of one's own. */
+  readonly recover?: boolean | undefined;
+  readonly register?: boolean | undefined;
   readonly error?: 'invalid' | 'throttled' | 'missing' | 'expired' | undefined;
   readonly retryAfterSeconds?: number | undefined;
 }
@@ -121,6 +124,57 @@ export interface MessagePage {
   readonly title: string;
   readonly text: string;
   readonly link?: { readonly href: string; readonly label: string } | undefined;
+  /** One button. */
+  readonly form?: (FormView & { readonly label: string }) | undefined;
+}
+
+/** What is wrong with a new password. */
+export interface NewPasswordErrors {
+  readonly next?: 'missing' | 'short' | 'long' | 'common' | 'same' | undefined;
+  readonly repeat?: 'missing' | 'different' | undefined;
+}
+
+/** Posts `username`: a name or an address. */
+export interface RecoverAskPage extends FormView {
+  readonly page: 'recover';
+  readonly step: 'ask';
+  readonly username?: string | undefined;
+  readonly error?: 'missing' | 'throttled' | undefined;
+  readonly retryAfterSeconds?: number | undefined;
+}
+
+/** Posts `new_password`, `repeat_password` and the hidden field `token`. */
+export interface RecoverSetPage extends FormView {
+  readonly page: 'recover';
+  readonly step: 'set';
+  readonly account: AccountView;
+  readonly minLength: number;
+  readonly errors?: NewPasswordErrors | undefined;
+}
+
+/** Posts `email`. */
+export interface RegisterAskPage extends FormView {
+  readonly page: 'register';
+  readonly step: 'ask';
+  readonly email?: string | undefined;
+  readonly error?: 'missing' | 'invalid' | 'throttled' | undefined;
+  readonly retryAfterSeconds?: number | undefined;
+}
+
+/** Posts `username`, `name`, `new_password`, `repeat_password` and the hidden field `token`. */
+export interface RegisterCreatePage extends FormView {
+  readonly page: 'register';
+  readonly step: 'create';
+  readonly email: string;
+  readonly username?: string | undefined;
+  readonly name?: string | undefined;
+  readonly minLength: number;
+  readonly errors?:
+    | (NewPasswordErrors & {
+        readonly username?: 'missing' | 'taken' | 'invalid' | undefined;
+        readonly name?: 'invalid' | undefined;
+      })
+    | undefined;
 }
 
 /** Posts `user_code`. */
@@ -155,6 +209,10 @@ export type Page =
   | LogoutPage
   | SignedOutPage
   | MessagePage
+  | RecoverAskPage
+  | RecoverSetPage
+  | RegisterAskPage
+  | RegisterCreatePage
   | DeviceEnterPage
   | DeviceConfirmPage
   | DeviceDonePage

@@ -1,7 +1,7 @@
 /** The words of the pages: message catalogues, placeholders, dates, and everything that makes foreign text safe. */
 import { readFileSync } from 'node:fs';
 import { DEFAULT_LOCALE, localesIn } from './locales.ts';
-import type { ScopeView } from './views-pages.ts';
+import type { NewPasswordErrors, ScopeView } from './views-pages.ts';
 
 type Catalogue = Readonly<Record<string, string>>;
 type Values = Readonly<Record<string, string | number>>;
@@ -64,6 +64,9 @@ function textsFor(locale: string, catalogue: Catalogue) {
       ? waits.format(Math.ceil(seconds / 60), 'minute')
       : waits.format(Math.ceil(seconds), 'second');
 
+  const said = (key: string, values: Values = {}): string =>
+    fill(message(key), (name) => String(values[name] ?? ''));
+
   return {
     locale,
     /** `ltr` or `rtl`. */
@@ -71,7 +74,7 @@ function textsFor(locale: string, catalogue: Catalogue) {
     /** Whether the catalogue has this message: for texts that go by a code from elsewhere. */
     has: (key: string): boolean => messages.has(key),
     /** A message as plain text. Throws when there is none of this key. */
-    t: (key: string, values: Values = {}): string => fill(message(key), (name) => String(values[name] ?? '')),
+    t: said,
     /** A message as HTML, each value of it set apart in `<bdi>`. */
     rich: (key: string, values: Values): string =>
       fill(escapeHtml(message(key)), (name) => `<bdi>${escapeHtml(values[name])}</bdi>`),
@@ -86,6 +89,11 @@ function textsFor(locale: string, catalogue: Catalogue) {
     /** When somebody who made too many mistakes may come back; seconds, where they are known. */
     throttled: (seconds: number | undefined): string =>
       seconds ? fill(message('throttled'), () => wait(seconds)) : message('throttled.some'),
+    /** What a summary says of a new password and its repetition. */
+    passwordProblems: ({ next, repeat }: NewPasswordErrors = {}, length: number) => [
+      ...(next ? [{ field: 'new_password', text: said(`password.next.${next}`, { length }) }] : []),
+      ...(repeat ? [{ field: 'repeat_password', text: said(`password.repeat.${repeat}`) }] : []),
+    ],
     /** A scope in words. */
     scope: ({ api, name, description }: ScopeView): string =>
       (api === undefined ? messages.get(`scope.${name}`) : undefined) ?? (description || name),

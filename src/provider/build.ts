@@ -9,6 +9,7 @@ import type { ProviderDependencies } from './dependencies.ts';
 import {
   acceptOmittedRedirectUri,
   introspectionNeedsClient,
+  missingClientAuthentication,
   logoutOfNobody,
   refuseUnauthorizedResponseType,
   unauthorizedGrantType,
@@ -158,6 +159,8 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   }
 
   provider.use(serverErrors as never);
+  for (const path of ['/token', '/revoke', '/introspect', '/par', '/device_authorization'])
+    provider.use(on('POST', path, missingClientAuthentication) as never);
   provider.use(on('POST', '/token', countTokens(deps), unauthorizedGrantType, tokenCommit(deps)) as never);
   provider.use(on('POST', '/introspect', introspectionNeedsClient, presentedTokens(deps)) as never);
   provider.use(on('POST', '/revoke', presentedTokens(deps)) as never);

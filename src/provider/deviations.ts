@@ -19,6 +19,24 @@ export async function introspectionNeedsClient(ctx: KoaContextWithOIDC, next: Ne
   ctx.body = { error: 'invalid_client', error_description: 'client authentication failed' };
 }
 
+/** What the engine says where client authentication is missing or cannot be read. */
+const NO_CLIENT = new Set([
+  'no client authentication mechanism provided',
+  'invalid authorization header value format',
+  'client_secret must be provided in the Authorization header',
+  'client_id and client_secret in the authorization header are not properly encoded',
+]);
+
+/** Trap (`shared/client_auth.js`): that is `invalid_client` (RFC 6749, 5.2), not a malformed request. */
+export async function missingClientAuthentication(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  await next();
+  const body = ctx.body as { error?: string; error_description?: string } | undefined;
+  if (ctx.status !== 400 || !NO_CLIENT.has(body?.error_description ?? '')) return;
+  ctx.status = 401;
+  if (ctx.get('authorization')) ctx.set('www-authenticate', `Basic realm="${ctx.host}"`);
+  ctx.body = { ...body, error: 'invalid_client' };
+}
+
 /** Trap (`actions/token.js`): a grant type that the client may not use is `unauthorized_client` (RFC 6749, 5.2). */
 export async function unauthorizedGrantType(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
   await next();

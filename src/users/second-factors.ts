@@ -63,8 +63,10 @@ export interface SecondFactors {
 }
 
 export interface SecondFactorDependencies {
-  readonly store: SecondFactorStore;
-  readonly artifacts: Pick<Artifacts, 'insertOnce'>;
+  readonly storage: {
+    readonly secondFactors: SecondFactorStore;
+    readonly artifacts: Pick<Artifacts, 'insertOnce'>;
+  };
   readonly clock: Clock;
   readonly issuer: string;
 }
@@ -73,7 +75,8 @@ export interface SecondFactorDependencies {
 const CHALLENGE_LIFE = 3_600_000;
 
 export function createSecondFactors(deps: SecondFactorDependencies): SecondFactors {
-  const { store, clock, issuer } = deps;
+  const { clock, issuer } = deps;
+  const { secondFactors: store, artifacts } = deps.storage;
   const passkeys = createPasskeys(issuer);
   const event = (
     userId: string,
@@ -135,7 +138,7 @@ export function createSecondFactors(deps: SecondFactorDependencies): SecondFacto
       const used = await passkeys.answered(answer, challenge, found?.passkeys ?? []);
       if (!used) return undefined;
       const until = clock.now() + CHALLENGE_LIFE;
-      if (!(await deps.artifacts.insertOnce('PasskeyChallenge', challenge, until))) return undefined;
+      if (!(await artifacts.insertOnce('PasskeyChallenge', challenge, until))) return undefined;
       return (await store.usePasskey(userId, used.id, used.counter)) ? 'pop' : undefined;
     },
     async renewRecoveryCodes(userId, by) {

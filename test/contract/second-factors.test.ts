@@ -23,8 +23,7 @@ describe.each(databaseKinds)('second factors on %s', (kind) => {
   beforeAll(async () => {
     world = await openWorld(kind);
     factors = createSecondFactors({
-      store: world.secondFactors,
-      artifacts: world.artifacts,
+      storage: world,
       clock: world.clock,
       issuer: 'https://id.example',
     });
@@ -235,9 +234,9 @@ describe.each(databaseKinds)('second factors on %s', (kind) => {
     });
 
     it('cannot be had where the server has no name', () => {
-      const { secondFactors: store, artifacts, clock } = world;
+      const { clock } = world;
       for (const issuer of ['http://127.0.0.1:3000', 'http://[::1]:3000']) {
-        const local = createSecondFactors({ store, artifacts, clock, issuer });
+        const local = createSecondFactors({ storage: world, clock, issuer });
         const asked = { id: user.id, username: 'ada', name: undefined };
         expect(local.passkeyCreation(asked, undefined, local.newChallenge())).toBeUndefined();
       }

@@ -30,6 +30,7 @@ export interface TestServer {
   /** The lines of the log so far. */
   readonly log: string[];
   readonly databaseUrl: string;
+  readonly dataDir: string;
   readonly secretKeys: string;
   /** An access token for the admin API. */
   adminToken(scope?: string): Promise<string>;
@@ -85,6 +86,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     admin,
     log,
     databaseUrl: used,
+    dataDir: folder,
     secretKeys,
     async adminToken(scope) {
       const response = await fetch(`${url}/token`, {

@@ -64,6 +64,9 @@ describe('defaults', () => {
       keyPollSeconds: 30,
       jwksMaxAge: 300,
       defaultApi: 'http://localhost:3000/api',
+      registration: 'closed',
+      smtpUrl: undefined,
+      mailFrom: 'no-reply@localhost',
     });
   });
 
@@ -174,11 +177,12 @@ describe('secrets', () => {
   it('are never repeated by a refusal', () => {
     const text = faults({
       DATABASE_URL: 'mysql://root:hunter2hunter2@h/d',
+      PORTCULLIS_SMTP_URL: 'https://root:hunter2hunter2@h',
       PORTCULLIS_SECRET_KEYS: `${KEY},hunter2hunter2`,
       PORTCULLIS_BOOTSTRAP_CLIENT_ID: 'ops',
       PORTCULLIS_BOOTSTRAP_CLIENT_SECRET: 'hunter2 hunter2 hunter2',
     }).join('\n');
-    expect(text.split('\n')).toHaveLength(3);
+    expect(text.split('\n')).toHaveLength(4);
     expect(text).not.toContain('hunter2');
     expect(text).not.toContain(KEY);
   });
@@ -189,6 +193,7 @@ describe('secrets', () => {
       DATABASE_URL: 'postgresql://alice:hunter2@db.internal:5432/p?password=hunter3',
       PORTCULLIS_BOOTSTRAP_CLIENT_ID: 'ops',
       PORTCULLIS_BOOTSTRAP_CLIENT_SECRET: 'hunter4hunter4hunter4',
+      PORTCULLIS_SMTP_URL: 'smtps://alice:hunter5@mail.internal',
     });
     const shown = describeSettings(settings);
     expect(shown.DATABASE_URL).toBe('postgresql://(redacted)@db.internal:5432/p?(redacted)');
@@ -256,6 +261,11 @@ describe('a refusal', () => {
     [{ PORTCULLIS_ACCESS_TOKEN_TTL: '0' }, 'PORTCULLIS_ACCESS_TOKEN_TTL: must be a whole number from 1'],
     [{ PORTCULLIS_REFRESH_IDLE_TTL: '14d' }, 'PORTCULLIS_REFRESH_IDLE_TTL: must be a whole number'],
     [{ PORTCULLIS_KEY_POLL_SECONDS: '0' }, 'PORTCULLIS_KEY_POLL_SECONDS: must be'],
+    [{ PORTCULLIS_REGISTRATION: 'yes' }, 'PORTCULLIS_REGISTRATION: must be open or closed'],
+    [{ ...production, PORTCULLIS_REGISTRATION: 'open' }, 'PORTCULLIS_REGISTRATION: open needs'],
+    [{ PORTCULLIS_SMTP_URL: 'mail.example' }, 'PORTCULLIS_SMTP_URL: must be smtp://… or smtps://…'],
+    [{ PORTCULLIS_SMTP_URL: 'https://mail.example' }, 'PORTCULLIS_SMTP_URL: must be smtp://'],
+    [{ PORTCULLIS_MAIL_FROM: 'postmaster' }, 'PORTCULLIS_MAIL_FROM: must be an e-mail address'],
     [{ PORTCULLIS_DEFAULT_API: 'orders' }, 'PORTCULLIS_DEFAULT_API: must be an absolute URI'],
     [{ PORTCULLIS_DEFAULT_API: 'https://a/#x' }, 'PORTCULLIS_DEFAULT_API: must be an absolute URI'],
     [{ PORTCULLIS_DEFAULT_API: 'urn:portcullis:admin' }, 'PORTCULLIS_DEFAULT_API: must not be the admin API'],

@@ -1,6 +1,7 @@
 /**
  * Whoever can make a credential of a client can become that client. So a client that may ask for scopes of the admin
- * API is given one only by a caller whose own client may ask for them too; else one scope would be worth all.
+ * API is given one only by a caller whose token holds them all, its own client included: else a token with one scope
+ * would be worth every scope of its client.
  */
 import { ADMIN_SCOPES } from '../../clients/apis.ts';
 import type { ClientRegistry } from '../../clients/registry.ts';
@@ -24,10 +25,8 @@ export function createCredentialGuard(clients: Pick<ClientRegistry, 'get'>): Cre
     const scopes = (await clients.get(id))?.metadata.scope.split(' ') ?? [];
     return ADMIN_SCOPES.map(({ name }) => name).filter((name) => scopes.includes(name));
   };
-  const secret: CredentialGuard['secret'] = async (clientId, { clientId: callerId }) => {
-    if (callerId === clientId) return;
-    const held = await adminScopes(callerId);
-    const missing = (await adminScopes(clientId)).filter((name) => !held.includes(name));
+  const secret: CredentialGuard['secret'] = async (clientId, { scopes }) => {
+    const missing = (await adminScopes(clientId)).filter((name) => !scopes.includes(name));
     if (missing.length === 0) return;
     throw new PortcullisError(
       'insufficient_scope',

@@ -72,6 +72,23 @@ const setUp = {
   qr: qrPath('otpauth://totp/id.example:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=id.example'),
   typed: 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ',
 } as const;
+const recoverSet = {
+  page: 'recover',
+  step: 'set',
+  ...form,
+  fields: { token: 't' },
+  account: { username: 'ada' },
+  minLength: 12,
+} as const;
+const registerCreate = {
+  page: 'register',
+  step: 'create',
+  ...form,
+  fields: { token: 't' },
+  email: 'ada@example.com',
+  username: 'ada@example.com',
+  minLength: 12,
+} as const;
 const factors = {
   page: 'account',
   section: 'factors',
@@ -101,6 +118,7 @@ export const states: Readonly<Record<string, Page>> = {
   login: { page: 'login', ...form, client: notes },
   'login-plain': { page: 'login', ...form, client: undefined },
   'login-hint': { page: 'login', ...form, client: notes, username: 'ada' },
+  'login-offers': { page: 'login', ...form, client: undefined, recover: true, register: true },
   'problem-login-invalid': { page: 'login', ...form, client: notes, username: 'ada', error: 'invalid' },
   'problem-login-missing': { page: 'login', ...form, client: notes, error: 'missing' },
   'problem-login-missing-password': {
@@ -186,6 +204,46 @@ export const states: Readonly<Record<string, Page>> = {
     link: { href: '/account', label: 'Your account' },
   },
 
+  'message-form': {
+    page: 'message',
+    title: 'Confirm your address',
+    text: 'Is ada@example.com your address?',
+    form: { ...form, fields: { token: 't' }, label: 'Yes, it is mine' },
+  },
+  recover: { page: 'recover', step: 'ask', ...form },
+  'problem-recover-missing': { page: 'recover', step: 'ask', ...form, error: 'missing' },
+  'problem-recover-throttled': {
+    page: 'recover',
+    step: 'ask',
+    ...form,
+    username: 'ada',
+    error: 'throttled',
+    retryAfterSeconds: 30,
+  },
+  'recover-set': recoverSet,
+  'problem-recover-set': { ...recoverSet, errors: { next: 'short', repeat: 'different' } },
+  register: { page: 'register', step: 'ask', ...form },
+  'problem-register-missing': { page: 'register', step: 'ask', ...form, error: 'missing' },
+  'problem-register-invalid': { page: 'register', step: 'ask', ...form, email: 'ada@', error: 'invalid' },
+  'problem-register-throttled': {
+    page: 'register',
+    step: 'ask',
+    ...form,
+    email: 'ada@example.com',
+    error: 'throttled',
+  },
+  'register-create': registerCreate,
+  'problem-register-empty': {
+    ...registerCreate,
+    username: '',
+    errors: { username: 'missing', next: 'missing', repeat: 'missing' },
+  },
+  'problem-register-taken': { ...registerCreate, name: 'Ada', errors: { username: 'taken' } },
+  'problem-register-name': {
+    ...registerCreate,
+    errors: { username: 'invalid', name: 'invalid', next: 'common' },
+  },
+
   'device-enter': { page: 'device', step: 'enter', ...form },
   'problem-device-missing': { page: 'device', step: 'enter', ...form, error: 'missing' },
   'problem-device-unknown': {
@@ -240,6 +298,7 @@ export const states: Readonly<Record<string, Page>> = {
     section: 'profile',
     ...form,
     account: { username: 'ada', email: 'ada@example.com' },
+    confirmable: true,
     notices: [{ kind: 'password-changed' }],
   },
   'account-apps': {

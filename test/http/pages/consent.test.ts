@@ -149,6 +149,22 @@ describe.each(databaseKinds)('the consent page on %s', (kind) => {
     }
   });
 
+  it('is neither shown to nor taken from a browser that does not hold the session', async () => {
+    const { browser, seen } = await consentOf();
+    const csrf = /name="csrf" value="([^"]*)"/.exec(seen.text)?.[1] ?? '';
+    const cookie = ['portcullis_interaction', 'portcullis_interaction.sig']
+      .map((name) => `${name}=${browser.cookies[name] ?? ''}`)
+      .join('; ');
+    const stranger = world.browser();
+    const taken = await stranger.request(`${seen.url}/consent`, {
+      method: 'POST',
+      body: new URLSearchParams({ csrf, decision: 'allow' }),
+      headers: { cookie },
+    });
+    expect(taken).toMatchObject({ status: 400, page: 'error' });
+    expect((await stranger.request(seen.url, { headers: { cookie } })).page).toBe('login');
+  });
+
   it('does not leak into a sign-in page: consent cannot be posted before somebody is signed in', async () => {
     const browser = world.browser();
     const { seen } = await ask(world, world.web, {}, browser);

@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Browser, Seen } from '../../support/browser.ts';
+import { databaseKinds } from '../../support/databases.ts';
+import { PASSWORD, startWorld, type World } from '../../support/fixtures.ts';
+import { delivered, mailTo, received } from '../support/mail.ts';
+import { pass, stopTime } from '../support/time.ts';
+
+describe.each(databaseKinds)('an account of one’s own on %s', (kind) => {
+  let world: World;
+  beforeAll(async () => {
+    world = await startWorld({
+      kind,
+      env: { PORTCULLIS_REGISTRATION: 'open', PORTCULLIS_TRUST_PROXY: '1' },
+    });
+    stopTime();
+  });
+  afterAll(async () => {
+    vi.useRealTimers();
+    await world.close();
+  });
+
+  let addresses = 0;
+  const stranger = (): Browser => {
+    const browser = world.browser();
+    browser.headers['x-forwarded-for'] = `192.0.2.${++addresses}`;
+    return browser;
+  };
+  const ask = async (email: string, browser = stranger()): Promise<Seen> => {
+    const form = await browser.go(`${world.url}/account/register`);
+    return browser.submit(form, { email }, '/account/register');
+  };
+  const create = (browser: Browser, page: Seen, fields: Record<string, string>): Promise<Seen> =>
+    browser.submit(
+      page,
+      { new_password: PASSWORD, repeat_password: PASSWORD, ...fields },
+      '/account/register',
+    );
+
+  it('is offered on the sign-in page, made after the address is confirmed, and signs in', async () => {
+    const page = await stranger().go(`${world.url}/account`);
+    expect(page.text).toContain('href="/account/register"');
+    expect((await ask('ada@new.example')).page).toBe('message');
+    const { link } = await mailTo(world, 'ada@new.example');
+    const browser = stranger();
+    const form = await browser.go(link);
+    expect(form.text).toContain('value="ada@new.example"');
+    const done = await create(browser, form, { username: 'ada', name: 'Ada Lovelace' });
+    expect([done.status, done.page]).toEqual([200, 'message']);
+    const login = await browser.go(`${world.url}/account`);
+    const profile = await browser.submit(login, { username: 'ada', password: PASSWORD }, '/account/login');
+    expect(profile.text).toContain('Ada Lovelace');
+    expect(profile.text).toContain('ada@new.example</bdi> <span class="label">confirmed');
+    expect((await stranger().go(link)).status).toBe(400);
+  });
+
+  it('says the same for an address that is known, which gets another mail', async () => {
+    await world.user('bea', { email: 'bea@new.example', email_verified: true });
+    const neutral = ({ status, text }: Seen): string => `${status} ${text.replace(/[\w-]{16}(?=<\/)/g, '')}`;
+    const known = neutral(await ask('bea@new.example'));
+    expect(known).toBe(neutral(await ask('cid@new.example')));
+    await delivered(world);
+    const [mail] = received(world, 'bea@new.example');
+    expect(mail?.text).toContain('You have one already; its username is bea.');
+    expect(mail?.link).toBe(`${world.url}/account`);
+  });
+
+  it('errors are said beside their fields; what was typed stays, but for passwords; the link is good still', async () => {
+    await world.user('taken');
+    await ask('dan@new.example');
+    const { link } = await mailTo(world, 'dan@new.example');
+    const browser = stranger();
+    let page = await browser.go(link);
+    for (const [fields, said] of [
+      [{ username: 'dan', new_password: 'short' }, 'password-error'],
+      [{ username: 'dan', repeat_password: 'different' }, 'repeat_password-error'],
+      [{ username: '' }, 'username-error'],
+      [{ username: 'Taken', name: 'Dan' }, 'username-error'],
+      [{ username: 'da\u200bn', name: 'Dan' }, 'username-error'],
+      [{ username: 'dan', name: 'x'.repeat(300) }, 'name-error'],
+      [
+        { username: 'dan', new_password: 'dan@new.example', repeat_password: 'dan@new.example' },
+        'password-error',
+      ],
+    ] as const) {
+      page = await create(browser, page, fields);
+      expect([page.status, page.page], JSON.stringify(fields)).toEqual([422, 'register']);
+      expect(page.text).toContain(said);
+      expect(page.text).not.toContain(PASSWORD);
+      if ('name' in fields) expect(page.text).toContain(`value="${fields.name}"`);
+    }
+    expect((await create(browser, page, { username: 'dan' })).status).toBe(200);
+  });
+
+  it('of parallel uses of a link one wins', async () => {
+    await ask('eve@new.example');
+    const { link } = await mailTo(world, 'eve@new.example');
+    const answers = await Promise.all(
+      Array.from({ length: 4 }, async (_, index) => {
+        const browser = stranger();
+        return create(browser, await browser.go(link), { username: `eve-${index}` });
+      }),
+    );
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+  });
+
+  it('a link is good for half an hour', async () => {
+    await ask('fay@new.example');
+    const { link } = await mailTo(world, 'fay@new.example');
+    pass(1801);
+    expect((await stranger().go(link)).status).toBe(400);
+  });
+
+  it.each([
+    '',
+    'nobody',
+    'a@b',
+    'a b@c.example',
+    `${'x'.repeat(250)}@c.example`,
+    'a@c.example\r\nBcc: d@c.example',
+  ])('%j is no address', async (email) => {
+    const seen = await ask(email);
+    expect([seen.status, seen.page]).toEqual([422, 'register']);
+  });
+});
+
+describe('registration that is closed', () => {
+  it('is not there', async () => {
+    const world = await startWorld();
+    const browser = world.browser();
+    for (const query of ['', '?token=x'])
+      expect((await browser.go(`${world.url}/account/register${query}`)).status).toBe(404);
+    await world.close();
+  });
+});
