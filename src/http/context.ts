@@ -54,9 +54,11 @@ export function createContextMiddleware(settings: Pick<Settings, 'issuer' | 'tru
     headers['x-forwarded-proto'] = protocol.slice(0, -1);
     Object.assign(ctx.state, { requestId, clientIp } satisfies RequestFacts);
     ctx.set('x-request-id', requestId);
-    if (readable) return next();
+    if (readable) {
+      await next();
+      return;
+    }
     ctx.status = 400; // nothing below could even read the path
     ctx.body = { error: 'invalid_request', error_description: 'The request target is malformed.' };
-    return undefined;
   };
 }

@@ -7,7 +7,7 @@ import { openSqlite } from './sqlite/open.ts';
 import type { Store } from './store.ts';
 
 export { isUnavailable, isUniqueViolation } from './failures.ts';
-export type { Sql, SqlValue, Transaction } from './sql.ts';
+export type { Sql, Transaction } from './sql.ts';
 
 /** An open database. */
 export interface Database {

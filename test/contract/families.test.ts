@@ -367,7 +367,7 @@ describe.each(databaseKinds)('families on %s', (kind) => {
       const newest = await started({}, caps(3, 0));
       expect(await alive([...before, newest])).toEqual([...before.slice(2), newest]);
       const ended = world.events.filter(({ type }) => type === 'grant.revoked');
-      expect(ended.map(({ grantId }) => grantId).toSorted()).toEqual(before.slice(0, 2).toSorted());
+      expect(new Set(ended.map(({ grantId }) => grantId))).toEqual(new Set(before.slice(0, 2)));
       expect(ended[0]).toMatchObject({ userId: user.id, clientId, detail: { reason: 'max_families' } });
     });
 

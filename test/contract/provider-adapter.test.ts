@@ -53,7 +53,7 @@ describe.each(databaseKinds)('the engine’s adapter on %s', (kind) => {
       verify: async () => undefined,
       logger: { info: () => {} },
     } as unknown as ProviderDependencies;
-    const factory = createAdapterFactory(deps) as (name: string) => Adapter;
+    const factory = createAdapterFactory(deps);
     const known = new Map<string, Adapter>();
     adapterOf = (model) => {
       const adapter = known.get(model) ?? factory(model);
@@ -114,7 +114,7 @@ describe.each(databaseKinds)('the engine’s adapter on %s', (kind) => {
       const { jti: _jti, ...kept } = expiring({ uid: 'u' });
       expect(await adapterOf(model).find(id)).toEqual({ ...kept, jti: id });
       expect(await adapterOf(model).find('unknown')).toBeUndefined();
-      await adapterOf(model).upsert(id, { kind: 'test', changed: true } as AdapterPayload, 60);
+      await adapterOf(model).upsert(id, { kind: 'test', changed: true }, 60);
       expect(await adapterOf(model).find(id)).toEqual({ kind: 'test', changed: true, jti: id });
       world.time.now += MINUTE;
       expect(await adapterOf(model).find(id)).toBeUndefined();
@@ -332,7 +332,7 @@ describe.each(databaseKinds)('the engine’s adapter on %s', (kind) => {
       during('token', {}, unit);
       await tokens().consume(old);
       const next = mint(id);
-      await tokens().upsert(next, { grantId: id, scope: 'openid' } as AdapterPayload, 600);
+      await tokens().upsert(next, { grantId: id, scope: 'openid' }, 600);
       expect(unit).toMatchObject({ consumed: old, issued: { id: next, familyId: id, expiresIn: 600 } });
       expect(unit.issued?.step.payload).not.toHaveProperty('jti');
       expect(unit.issued?.endsAt).toBe((Math.floor(world.time.now / 1000) + 90 * 24 * 3600) * 1000);
@@ -340,7 +340,7 @@ describe.each(databaseKinds)('the engine’s adapter on %s', (kind) => {
       during('introspection');
       expect(await tokens().find(old)).not.toHaveProperty('consumed');
       await expect(tokens().consume(old)).rejects.toThrow('only consumed at the token endpoint');
-      await expect(tokens().upsert(next, { grantId: id } as AdapterPayload, 600)).rejects.toThrow(
+      await expect(tokens().upsert(next, { grantId: id }, 600)).rejects.toThrow(
         'only issued at the token endpoint',
       );
     });

@@ -1,10 +1,12 @@
 /** The races, to be run in every arena. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { TestClient } from '../../support/fixtures.ts';
+import { PASSWORD, type TestClient } from '../../support/fixtures.ts';
 import { rounds, type Arena, type TokenAnswer } from './arena.ts';
 import { newSigner } from './proofs.ts';
 
 const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 
 const web = {
   redirect_uris: ['https://race.example/cb'],
@@ -155,6 +157,43 @@ export function races(name: string, open: () => Promise<Arena>): void {
         expect(await arena.audited(idOf(winner))).toEqual([]);
         expect(await arena.anyAlive(strict, [winner?.body.access_token])).toBe(true);
       }
+    });
+
+    it('gives one of 20 uses of a device code tokens, and then takes them back', async () => {
+      const { world } = arena;
+      const tv = await world.client({
+        client_id: 'tv',
+        grant_types: [DEVICE, 'refresh_token'],
+        redirect_uris: [],
+        scope: 'openid orders:read',
+      });
+      const { browser } = await arena.code(strict);
+      const decide = async (decision: 'allow' | 'deny'): Promise<string> => {
+        const form = { scope: 'openid orders:read' };
+        const { body } = await arena.post<Record<string, string>>(0, '/device_authorization', form, tv);
+        const { device_code: code = '', user_code: typed = '' } = body;
+        let page = await browser.go(body['verification_uri_complete'] ?? '');
+        if (page.page === 'login') {
+          page = await browser.submit(page, { username: 'alice', password: PASSWORD }, '/account/login');
+        }
+        page = await browser.submit(page, { user_code: typed }, '/device');
+        await browser.submit(page, { decision }, '/device');
+        return code;
+      };
+      const use = (node: number, code: string): Promise<TokenAnswer> =>
+        arena.post(node, '/token', { grant_type: DEVICE, device_code: code }, tv);
+      for (let round = 0; round < rounds(10); round++) {
+        const code = await decide('allow');
+        const answers = await arena.volley(20, (node) => use(node, code));
+        const [winner] = winnersOf(answers);
+        expect(winnersOf(answers)).toHaveLength(1);
+        expect(losersOf(answers)).toEqual(['400 invalid_grant']);
+        expect(await arena.anyAlive(tv, tokensOf(answers))).toBe(false);
+        expect(await arena.audited(idOf(winner))).toMatchObject([{ type: 'code.reuse_detected' }]);
+      }
+      const denied = await decide('deny');
+      expect((await use(0, denied)).body.error).toBe('access_denied');
+      expect((await use(1, denied)).body.error).toBe('invalid_grant'); // it was told once
     });
 
     it('leaves no live token when a revocation races a refresh', async () => {
