@@ -34,7 +34,7 @@ export function createMailer(dependencies: {
     } catch (error) {
       // Never the error itself: a server's answer may repeat the address.
       const { code, responseCode } = error as { code?: unknown; responseCode?: unknown };
-      const about = { mail_id: id, attempts, code, response_code: responseCode };
+      const about = { mail_id: id, attempts, reason: code, smtp_status: responseCode };
       const next = clock.now() + Math.min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (attempts - 1));
       if (next < expiresAt) {
         logger.warn({ event: 'mail.failed', ...about }, 'a mail could not be sent');

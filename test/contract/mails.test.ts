@@ -79,7 +79,7 @@ describe.each(databaseKinds)('mails on %s', (kind) => {
     expect(rests.slice(0, 4)).toEqual([10_000, 20_000, 40_000, 80_000]);
     expect(Math.max(...rests)).toBe(HOUR);
     expect(world.time.now - begin).toBeLessThanOrEqual(DAY + 10_000);
-    expect(log.join('\n')).toContain('"response_code":550');
+    expect(log.join('\n')).toContain('"smtp_status":550');
     expect(log.join('\n')).not.toContain('ada@mail.example');
   });
 

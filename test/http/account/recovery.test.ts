@@ -242,7 +242,7 @@ describe.each(databaseKinds)('a forgotten password on %s', (kind) => {
 describe('where there is no mail', () => {
   let world: World;
   beforeAll(async () => {
-    const key = Buffer.alloc(32, 7).map((_, index) => index);
+    const key = Buffer.from(Array.from({ length: 32 }, (_, index) => index));
     world = await startWorld({
       env: { NODE_ENV: 'production', PORTCULLIS_ISSUER: 'https://id.example', HOST: '127.0.0.1' },
       secretKeys: key.toString('base64url'),
