@@ -13,7 +13,7 @@ export const sealContext = {
   webhook: (id: string): string => `webhook:${id}`,
 };
 
-/** A column that is sealed anew when the sealing key changes; what lives for an hour at most is not. */
+/** A column that is sealed anew when the sealing key changes; what lives for a day at most is not. */
 export interface SealedColumn {
   readonly table: 'families' | 'sessions' | 'signing_keys' | 'totp_secrets' | 'webhooks';
   readonly key: string;
