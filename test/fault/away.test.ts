@@ -72,6 +72,7 @@ describe.skipIf(!databaseKinds.includes('postgresql'))('PostgreSQL behind a bad 
     // The server's own limits are ten seconds: too long for a test.
     url.search = 'statement_timeout=500&query_timeout=1000&application_name=portcullis';
     world = await startWorld({ kind: 'postgresql', databaseUrl: url.href, wrapDatabase: tapped.wrap });
+    tapped.watch(world.app.koa);
   });
   afterAll(async () => {
     await side?.end();

@@ -10,7 +10,7 @@ import { databaseKinds, freshDatabase, type FreshDatabase } from '../support/dat
 import { startWorld, type TestClient, type Tokens } from '../support/fixtures.ts';
 
 const FAMILIES = 8;
-const ROUNDS = rounds(10);
+const ROUNDS = rounds(20);
 
 /** One client of the load: refreshes as fast as it gets answers. */
 interface Load {

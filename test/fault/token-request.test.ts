@@ -23,7 +23,7 @@ interface Attempt {
   send(): Promise<Sent>;
 }
 
-describe.each(databaseKinds)('a token request on %s', (kind) => {
+describe.each(databaseKinds)('a token request on %s', { timeout: 120_000 }, (kind) => {
   const tapped = tappedDatabase();
   let world: World;
   let strict: TestClient;
@@ -32,6 +32,7 @@ describe.each(databaseKinds)('a token request on %s', (kind) => {
   let capped: TestClient;
   beforeAll(async () => {
     world = await startWorld({ kind, wrapDatabase: tapped.wrap });
+    tapped.watch(world.app.koa);
     strict = await world.client(clientOf('strict'));
     graceful = await world.client(clientOf('graceful', { rotation_grace: 60 }));
     bare = await world.client(clientOf('bare', { grant_types: ['authorization_code'] }));
@@ -39,7 +40,13 @@ describe.each(databaseKinds)('a token request on %s', (kind) => {
   });
   afterAll(() => world?.close());
 
-  const content = () => contentOf((name, text) => world.app.domain.storage.database.sql.read(name, text));
+  const sql = () => world.app.domain.storage.database.sql;
+  /** What there is, now and whenever it is asked for again. */
+  const snapshot = async () => {
+    const until = Date.now() + 20_000;
+    const content = () => contentOf((name, text) => sql().read(name, text), until);
+    return { content, before: await content() };
+  };
   const browsers = new Map<string, Awaited<ReturnType<World['authorize']>>['browser']>();
   const code = async (client: TestClient, scope: string): Promise<Attempt> => {
     const known = browsers.get(client.id);
@@ -106,7 +113,7 @@ describe.each(databaseKinds)('a token request on %s', (kind) => {
           if (when === 'after' && step === decides) continue;
           for (const lasting of [false, true]) {
             const attempt = await prepare();
-            const before = await content();
+            const { content, before } = await snapshot();
             unavailableAnswer(await withFault(tapped, { step, when, lasting }, attempt.send));
             expect(await content(), `${when} ${what}`).toBe(before);
             expect((await attempt.send()).status, `then, after a failure ${when} ${what}`).toBe(200);
@@ -121,7 +128,7 @@ describe.each(databaseKinds)('a token request on %s', (kind) => {
       const steps = await stepsOf(tapped, send);
       for (const [step, what] of steps.entries()) {
         const attempt = await prepare();
-        const before = await content();
+        const { content, before } = await snapshot();
         const error = () => new TypeError('a defect');
         const { status, body } = await withFault(tapped, { step, when: 'before', error }, attempt.send);
         expect([status, body.error], what).toEqual([500, 'server_error']);
@@ -177,13 +184,13 @@ describe.each(databaseKinds)('a token request on %s', (kind) => {
       const { body } = await world.refresh(strict, token);
       return { send: () => world.refresh(strict, token) as Promise<Sent>, access: body.access_token ?? '' };
     };
-    const audited = async () => (await content()).split('token.reuse_detected').length - 1;
+    const audited = async () => (await snapshot()).before.split('token.reuse_detected').length - 1;
     const { send } = await replay();
     const steps = await stepsOf(tapped, send);
     expect(steps).toEqual(['families.read', 'begin', 'families.kill', 'audit.insert', 'commit']);
     for (const [step, what] of steps.entries()) {
       const attempt = await replay();
-      const [before, count] = [await content(), await audited()];
+      const [{ content, before }, count] = [await snapshot(), await audited()];
       unavailableAnswer(await withFault(tapped, { step, when: 'before' }, attempt.send));
       expect(await content(), what).toBe(before);
       expect(await world.introspect(attempt.access)).toMatchObject({ active: true });

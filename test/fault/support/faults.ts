@@ -1,8 +1,8 @@
 /** Faults at one step of a request, or from one step on. */
 import { unavailable, type TappedDatabase } from './tapped-database.ts';
 
-/** What the node looks at by itself between requests, and what it keeps in memory for a while: not a request's steps. */
-const isOwn = (step: string): boolean => step === 'changes.read' || step.startsWith('prisma ');
+/** What the node keeps in memory for a while is no step of each request. */
+const isOwn = (step: string): boolean => step.startsWith('prisma ');
 
 export interface Fault {
   /** Which step of the request, from 0. */
@@ -43,22 +43,34 @@ export async function withFault<T>(
   }
 }
 
-/** Every row of the tables that a token request may write, as text. */
+/** Where a row that is about to expire says so: the server takes such rows away by itself. */
+const TABLES = {
+  families: 'ends_at',
+  artifacts: 'expires_at',
+  denied_tokens: 'expires_at',
+  sessions: 'expires_at',
+  consents: undefined,
+  audit_events: undefined,
+} as const;
+
+/**
+ * Every row that a token request may write, as text.
+ * @param until epoch milliseconds: rows that live as long
+ */
 export async function contentOf(
   read: <Row>(name: string, text: string) => Promise<Row[]>,
-  tables = ['families', 'artifacts', 'audit_events', 'denied_tokens', 'consents', 'sessions'],
+  until: number,
 ): Promise<string> {
-  const rows = await Promise.all(
-    tables.map((table) => read<Record<string, unknown>>(`test.content.${table}`, `SELECT * FROM ${table}`)),
-  );
   const text = (value: unknown): unknown =>
     value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
-  return tables
-    .map((table, index) => {
-      const lines = (rows[index] ?? []).map((row) =>
+  const tables = Object.entries(TABLES).map(async ([table, expiry]) => {
+    const rows = await read<Record<string, unknown>>(`test.content.${table}`, `SELECT * FROM ${table}`);
+    const lines = rows
+      .filter((row) => expiry === undefined || Number(row[expiry]) > until)
+      .map(({ check_at: _, ...row }) =>
         JSON.stringify(Object.entries(row).map(([name, value]) => [name, text(value)])),
       );
-      return [table, ...lines.toSorted()].join('\n');
-    })
-    .join('\n\n');
+    return [table, ...lines.toSorted()].join('\n');
+  });
+  return (await Promise.all(tables)).join('\n\n');
 }

@@ -1,4 +1,6 @@
-/** A database that tells of each step it is asked for, and fails where a test wants it to. */
+/** A database that tells of each step a request asks it for, and fails where a test wants it to. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type Koa from 'koa';
 import type { Database, Sql } from '../../../src/storage/database.ts';
 import { PortcullisError } from '../../../src/lib/errors.ts';
 
@@ -15,6 +17,8 @@ export interface Tap {
 export interface TappedDatabase {
   tap: Tap;
   readonly wrap: (database: Database) => Database;
+  /** From now on the steps of requests are told, and no others: a server has work of its own as well. */
+  watch(koa: Koa): void;
   /** The steps of `work`, in order: on PostgreSQL each is one round trip. */
   steps(work: () => Promise<unknown>): Promise<string[]>;
 }
@@ -28,10 +32,14 @@ export const unavailable = (): PortcullisError =>
 
 export function tappedDatabase(): TappedDatabase {
   const tapped: { tap: Tap } = { tap: {} };
+  const requests = new AsyncLocalStorage<{ answered: boolean }>();
+  const tell = async (what: 'before' | 'after', name: string): Promise<void> => {
+    if (requests.getStore()?.answered === false) await tapped.tap[what]?.(name);
+  };
   const step = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    await tapped.tap.before?.(name);
+    await tell('before', name);
     const result = await work();
-    await tapped.tap.after?.(name);
+    await tell('after', name);
     return result;
   };
   const over = (sql: Sql): Sql => ({
@@ -39,18 +47,31 @@ export function tappedDatabase(): TappedDatabase {
     write: (name, text, params) => step(name, () => sql.write(name, text, params)),
   });
   return Object.assign(tapped, {
+    watch(koa: Koa) {
+      const server = koa as unknown as { handleRequest(...args: unknown[]): Promise<unknown> };
+      const handle = server.handleRequest.bind(koa);
+      server.handleRequest = (...args) => {
+        const request = { answered: false };
+        // Timers that a request has set still carry its context when it has long been answered.
+        return requests.run(request, () =>
+          handle(...args).finally(() => {
+            request.answered = true;
+          }),
+        );
+      };
+    },
     wrap: (database: Database): Database => ({
       ...database,
       sql: over(database.sql),
       async transaction<T>(work: (tx: Parameters<Parameters<Database['transaction']>[0]>[0]) => Promise<T>) {
-        await tapped.tap.before?.('begin');
+        await tell('before', 'begin');
         const result = await database.transaction(async (tx) => {
-          await tapped.tap.after?.('begin');
+          await tell('after', 'begin');
           const value = await work({ ...tx, ...over(tx) });
-          await tapped.tap.before?.('commit');
+          await tell('before', 'commit');
           return value;
         });
-        await tapped.tap.after?.('commit');
+        await tell('after', 'commit');
         return result;
       },
       prisma: database.prisma.$extends({

@@ -26,7 +26,7 @@ const losersOf = (answers: readonly TokenAnswer[]): string[] => [
 ];
 
 export function races(name: string, open: () => Promise<Arena>): void {
-  describe(`races on ${name}`, () => {
+  describe(`races on ${name}`, { timeout: rounds(120_000) }, () => {
     let arena: Arena;
     let strict: TestClient;
     let graceful: TestClient;
