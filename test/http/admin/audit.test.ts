@@ -128,7 +128,7 @@ describe.each(databaseKinds)('the audit log in the admin API on %s', (kind) => {
     const shown = await Promise.all(
       lists.map(async ({ name }) => JSON.stringify(await admin.all(name.split(' ')[1] ?? '', 200))),
     );
-    expect(shown).toHaveLength(7);
+    expect(shown).toHaveLength(8);
     const secrets = await admin.ok('GET', `/clients/${client.client_id}/secrets`);
     const everything = [...shown, secrets.text, ...world.log].join('\n');
     expect([...used].filter((credential) => everything.includes(credential))).toEqual([]);
