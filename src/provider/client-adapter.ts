@@ -59,7 +59,7 @@ export function recordOf(client: Client): ClientRecord {
 }
 
 /** The engine's document for a client of ours. */
-function engineDocument(record: ClientRecord): AdapterPayload {
+function engineDocument(record: ClientRecord, keys: ProviderDependencies['dataKeys']): AdapterPayload {
   const metadata = record.metadata as unknown as Record<string, unknown>;
   const document: Record<string, unknown> = { client_id: record.id };
   for (const name of ENGINE_MEMBERS) if (metadata[name] !== undefined) document[name] = metadata[name];
@@ -68,8 +68,8 @@ function engineDocument(record: ClientRecord): AdapterPayload {
   document['redirect_uris'] ??= [];
   if (SECRET_METHODS.has(record.metadata.token_endpoint_auth_method)) {
     // The engine wants a secret to be there; it is never compared (see client-auth.ts). Were it compared, this
-    // fails closed: the generation is random and shown to nobody.
-    document['client_secret'] = `${record.generation}.${record.version}.never-a-secret`;
+    // fails closed: nobody can make this without the hash key.
+    document['client_secret'] = keys.hash('client secret placeholder', record.id).toString('base64url');
   }
   return document;
 }
@@ -86,7 +86,7 @@ export function createClientAdapter(deps: ProviderDependencies): Adapter {
       currentState().clients.set(id, record);
       let document = documents.get(record);
       if (!document) {
-        document = engineDocument(record);
+        document = engineDocument(record, deps.dataKeys);
         documents.set(record, document);
       }
       return document;

@@ -104,7 +104,7 @@ describe.each(databaseKinds)('a server on %s that is killed under load', (kind) 
             totals.revocations++;
           }
         });
-        await new Promise((resolve) => setTimeout(resolve, randomInt(50, 400)));
+        await new Promise((resolve) => setTimeout(resolve, randomInt(100, 500)));
         const ended = once(running.process, 'exit');
         running.process.kill('SIGKILL');
         await ended;
