@@ -9,6 +9,8 @@ const grantTypes = ['authorization_code', 'refresh_token', 'client_credentials',
 const authMethods = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
 /** Signing algorithms of ID tokens: those that the server always has a key for. */
 const idTokenAlgs = ['RS256', 'ES256'] as const;
+/** Algorithms of signed introspection answers: those that every server has a key for. */
+export const INTROSPECTION_ALGORITHMS = ['RS256', 'ES256'] as const;
 
 /** Nothing that hides, or turns the direction of what follows it on the consent page. */
 const PLAIN_TEXT = /^[^\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]*$/u;
@@ -96,6 +98,9 @@ export const clientSchema = z.strictObject({
 
   subject_type: choice(['public']).default('public'),
   id_token_signed_response_alg: choice(idTokenAlgs).default('RS256'),
+  introspection_signed_response_alg: choice(INTROSPECTION_ALGORITHMS)
+    .optional()
+    .describe('signs its answers of /introspect that are asked for as a JWT (RFC 9701); RS256'),
   claims_in_id_token: flag(false).describe("puts the scopes' claims into ID tokens too"),
   default_max_age: whole(0, TEN_YEARS).optional().describe('seconds since sign-in'),
   require_auth_time: flag(false),

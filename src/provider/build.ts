@@ -16,6 +16,7 @@ import {
 } from './deviations.ts';
 import { OPAQUE_PREFIX, presentToken } from './jwt-access-tokens.ts';
 import { stateOf } from './request-state.ts';
+import { signedIntrospection } from './signed-introspection.ts';
 import { refuseUnavailable, tokenCommit } from './token-commit.ts';
 
 /** The engine, as the rest of the server knows it. */
@@ -162,7 +163,15 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   for (const path of ['/token', '/revoke', '/introspect', '/par', '/device_authorization'])
     provider.use(on('POST', path, missingClientAuthentication) as never);
   provider.use(on('POST', '/token', countTokens(deps), unauthorizedGrantType, tokenCommit(deps)) as never);
-  provider.use(on('POST', '/introspect', introspectionNeedsClient, presentedTokens(deps)) as never);
+  provider.use(
+    on(
+      'POST',
+      '/introspect',
+      introspectionNeedsClient,
+      signedIntrospection(deps),
+      presentedTokens(deps),
+    ) as never,
+  );
   provider.use(on('POST', '/revoke', presentedTokens(deps)) as never);
   provider.use(on('GET', '/logout', logoutOfNobody) as never);
   return provider;

@@ -1,6 +1,7 @@
 /** The engine's configuration, a pure function of its dependencies. */
 import { errors, type Client, type Configuration, type KoaContextWithOIDC } from 'oidc-provider';
 import { OIDC_SCOPES } from '../clients/apis.ts';
+import { INTROSPECTION_ALGORITHMS } from '../clients/client-schema.ts';
 import { createOutbound } from '../delivery/outbound.ts';
 import { toSeconds } from '../lib/clock.ts';
 import { SCOPE_CLAIMS } from '../users/claims.ts';
@@ -88,6 +89,16 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
     clockTolerance: CLOCK_TOLERANCE,
     conformIdTokenClaims: false,
     enableHttpPostMethods: false, // a POST to /authorize becomes a 303 to the GET: cookies stay SameSite=Lax
+    discovery: {
+      // Members of RFC 8414 and RFC 9701 that the engine leaves out.
+      introspection_endpoint_auth_methods_supported: CLIENT_AUTH_METHODS.filter(
+        (method) => method !== 'none',
+      ),
+      introspection_endpoint_auth_signing_alg_values_supported: [...ASSERTION_ALGORITHMS],
+      introspection_signing_alg_values_supported: [...INTROSPECTION_ALGORITHMS],
+      revocation_endpoint_auth_methods_supported: [...CLIENT_AUTH_METHODS],
+      revocation_endpoint_auth_signing_alg_values_supported: [...ASSERTION_ALGORITHMS],
+    },
     enabledJWA: {
       clientAuthSigningAlgValues: [...ASSERTION_ALGORITHMS],
       idTokenSigningAlgValues: ['RS256', 'ES256', 'PS256', 'EdDSA'].filter((alg) =>
@@ -95,7 +106,6 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       ) as never,
       requestObjectSigningAlgValues: [...ASSERTION_ALGORITHMS],
       userinfoSigningAlgValues: ring.algorithms as never,
-      introspectionSigningAlgValues: ring.algorithms as never,
       authorizationSigningAlgValues: ring.algorithms as never,
       dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as never,
     },

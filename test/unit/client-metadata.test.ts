@@ -100,6 +100,7 @@ describe('a client document', () => {
       jwks: { keys: [{ ...p256, use: 'sig', alg: 'ES256' }] },
       subject_type: 'public',
       id_token_signed_response_alg: 'ES256',
+      introspection_signed_response_alg: 'ES256',
       claims_in_id_token: true,
       default_max_age: 0,
       require_auth_time: true,
