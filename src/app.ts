@@ -128,7 +128,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     settings.bootstrapClient ?? (development ? asBootstrap(developmentAdmin(settings.dataDir)) : undefined);
   if (first) await bootstrapAdmin(storage.clients, dataKeys, first, now());
 
-  const keys = await openCurrentKeys(storage.signingKeys, clock);
+  const keys = await openCurrentKeys(storage.signingKeys, settings, clock);
   const rotation = createKeyRotation(storage.signingKeys, keys, settings, clock);
   const verify = createTokenVerifier(keys, settings.issuer, clock);
   const basePath = new URL(settings.issuer).pathname.replace(/\/$/, '');

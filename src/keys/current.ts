@@ -1,7 +1,7 @@
 /** The keys in use on this node: whoever holds this object follows every rotation. The app makes it, once. */
 import type { SigningKeys } from '../storage/signing-keys.ts';
 import type { Clock } from '../lib/clock.ts';
-import { firstKeys } from './life-cycle.ts';
+import { firstKeys, lifetimeOf, type KeyPolicySettings } from './life-cycle.ts';
 import { createKeyRing, newSigningKey, STANDARD_ALGORITHMS, type KeyRing } from './ring.ts';
 
 /** A ring whose members are always those of the newest ring that this node knows. */
@@ -14,20 +14,34 @@ export interface CurrentKeys extends KeyRing {
   follow(follow: (ring: KeyRing) => void): void;
 }
 
-/** Makes the first keys where there are none, and reads them. */
-export async function openCurrentKeys(store: SigningKeys, clock: Clock): Promise<CurrentKeys> {
-  let records = await store.open();
+/**
+ * Makes the first keys where there are none, and reads them. Keys that sign bear a note of how long this node's tokens
+ * live: they must outlive them, whatever the settings say by then.
+ */
+export async function openCurrentKeys(
+  store: SigningKeys,
+  settings: KeyPolicySettings,
+  clock: Clock,
+): Promise<CurrentKeys> {
+  const lifetime = lifetimeOf(settings);
+  const open = async () => {
+    const records = await store.open();
+    if (records.some(({ status, longestTtl }) => status === 'active' && longestTtl < lifetime))
+      await store.note(lifetime);
+    return records;
+  };
+  let records = await open();
   if (records.length === 0) {
     const made = await Promise.all(STANDARD_ALGORITHMS.map(newSigningKey));
     await store.change(firstKeys(made, clock.now()), { actor: 'system' });
-    records = await store.open();
+    records = await open();
   }
   let current = await createKeyRing(records);
   const followers: ((ring: KeyRing) => void)[] = [];
   let reading: Promise<void> = Promise.resolve();
 
   async function read(): Promise<void> {
-    const ring = await createKeyRing(await store.open());
+    const ring = await createKeyRing(await open());
     if (stateOf(ring) === stateOf(current)) return;
     for (const follow of followers) follow(ring);
     current = ring; // last: what a follower could not do is tried again by the next read

@@ -10,7 +10,9 @@ import type { KeyPlan, KeyStep, SigningKey, SigningKeyRecord } from '../storage/
 export interface KeyPolicy {
   /** From publishing a key to its first signature: every node has noticed it, and every cached JWKS has it. */
   readonly lead: number;
-  /** From the first signature of its successor to the end of a key: what it signed is of use that long. */
+  /** From the first signature of its successor until every node has noticed it. */
+  readonly poll: number;
+  /** From then on to the end of a key: what it signed is of use that long. */
   readonly retention: number;
   /** Age at which a successor is made. */
   readonly maxAge: number;
@@ -35,20 +37,25 @@ export interface KeyPolicySettings {
 }
 
 /**
- * What must outlive the last signature of a key: access tokens, ID tokens (an hour), and ID tokens as hints at
- * /logout. A hint is of use as long as the session that it names; were that not bounded by the rotation period, keys
- * that are rotated daily would pile up in the JWKS. A day at least.
- * @param longestTtl the longest lifetime of access tokens that an API or client names, in seconds
+ * What must outlive the last signature of a key whatever APIs and clients say, in seconds: access tokens, ID tokens
+ * (an hour), and ID tokens as hints at /logout. A hint is of use as long as the session that it names; were that not
+ * bounded by the rotation period, keys that are rotated daily would pile up in the JWKS. A day at least.
  */
+export const lifetimeOf = (settings: KeyPolicySettings): number =>
+  Math.max(
+    settings.accessTokenTtl,
+    Math.min(settings.sessionMaxTtl, (settings.keyRotationDays * DAY) / 1000),
+    DAY / 1000,
+  );
+
+/** @param longestTtl the longest lifetime of access tokens that an API or client names, in seconds */
 export function policyOf(settings: KeyPolicySettings, longestTtl: number): KeyPolicy {
   const poll = settings.keyPollSeconds * 1000;
-  const maxAge = settings.keyRotationDays * DAY;
-  const tokens = Math.max(settings.accessTokenTtl, longestTtl) * 1000;
-  const hints = Math.min(settings.sessionMaxTtl * 1000, maxAge);
   return {
     lead: settings.jwksMaxAge * 1000 + poll,
-    retention: poll + Math.max(tokens, hints, DAY), // other nodes sign with it until they have polled
-    maxAge,
+    poll,
+    retention: Math.max(lifetimeOf(settings), longestTtl) * 1000,
+    maxAge: settings.keyRotationDays * DAY,
   };
 }
 
@@ -58,6 +65,7 @@ const record = (key: NewKey, status: 'pending' | 'active', now: number, from: nu
   createdAt: now,
   activeFrom: from,
   retiresAt: undefined,
+  longestTtl: 0, // noted by the nodes that come to know it
 });
 
 const retired = (keys: readonly SigningKey[], now: number): KeyStep[] =>
@@ -160,7 +168,10 @@ export const advanceKeys =
       );
       const before = keys.filter((key) => key.alg === alg && key.status === 'active');
       steps.push(
-        ...before.map(({ kid }) => ({ kid, status: 'retiring', at: now + policy.retention }) as const),
+        ...before.map(({ kid, longestTtl }) => {
+          const at = now + policy.poll + Math.max(policy.retention, longestTtl * 1000);
+          return { kid, status: 'retiring', at } as const;
+        }),
         ...(next ? [{ kid: next.kid, status: 'active', at: now } as const] : []),
         ...retired(skipped, now),
       );

@@ -6,6 +6,7 @@ import type { Changes, TypedChange } from './changes.ts';
 import { isUniqueViolation, type Database } from './database.ts';
 import type { Api as Row, ApiScope as ScopeRow } from './generated/postgresql/client.ts';
 import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
+import { noteLifetime } from './signing-keys.ts';
 
 export interface ApiScope {
   readonly name: string;
@@ -151,8 +152,12 @@ export function createApiStore({ prisma }: Database, clock: Clock, changes: Chan
     update: (api, version, event) =>
       orTaken(
         changes.typed(async (change) => {
+          const { identifier } = api;
+          const before = await change.tx.api.findUnique({ where: { identifier } });
+          if (before && before.accessTokenTtl !== (api.accessTokenTtl ?? null))
+            await noteLifetime(change, before.accessTokenTtl ?? undefined);
           const { count } = await change.tx.api.updateMany({
-            where: { identifier: api.identifier, version },
+            where: { identifier, version },
             data: { ...toRow(api), version: { increment: 1 }, updatedAt: BigInt(clock.now()) },
           });
           if (count === 0) return false;

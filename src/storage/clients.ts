@@ -8,6 +8,7 @@ import { secretFromRow, secretToRow, type NewSecret, type SecretRecord } from '.
 import { isUniqueViolation, type Database } from './database.ts';
 import type { Client as Row } from './generated/postgresql/client.ts';
 import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
+import { noteLifetime } from './signing-keys.ts';
 
 /** A client; instants are epoch milliseconds. `M` is its validated metadata. */
 export interface ClientRecord<M> {
@@ -51,7 +52,7 @@ export interface ClientStore<M> {
   delete(id: string, event: AuditEvent): Promise<boolean>;
 }
 
-export function createClientStore<M extends { enabled: boolean }>(
+export function createClientStore<M extends { enabled: boolean; access_token_ttl?: number | undefined }>(
   { prisma }: Database,
   clock: Clock,
   changes: Changes,
@@ -142,6 +143,9 @@ export function createClientStore<M extends { enabled: boolean }>(
     update: (id, metadata, version, events) =>
       changes.typed(async (change) => {
         const { enabled } = metadata;
+        const before = await change.tx.client.findUnique({ where: { id }, select: { metadata: true } });
+        const { access_token_ttl: ttl } = JSON.parse(before?.metadata ?? '{}') as Partial<M>;
+        if (ttl !== metadata.access_token_ttl) await noteLifetime(change, ttl);
         const { count } = await change.tx.client.updateMany({
           where: { id, version },
           data: {

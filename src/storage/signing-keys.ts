@@ -1,6 +1,6 @@
 /** Signing keys: public halves plain, private halves sealed, and gone once a key is retired. */
 import type { AuditEvent } from '../telemetry/events.ts';
-import type { Change, Changes } from './changes.ts';
+import type { Change, Changes, TypedChange } from './changes.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
 import { originOf, type Origin } from './origin.ts';
@@ -19,6 +19,8 @@ export interface SigningKey {
   readonly activeFrom: number;
   /** When it leaves the JWKS, or left it. */
   readonly retiresAt: number | undefined;
+  /** Seconds: the longest lifetime of anything that it was let sign, as far as it was noted; it never falls. */
+  readonly longestTtl: number;
 }
 
 /** A key with its private half. */
@@ -50,6 +52,8 @@ export interface SigningKeys {
    * @returns the keys afterwards, oldest first
    */
   change(plan: (keys: readonly SigningKey[]) => KeyPlan, by: Origin): Promise<SigningKey[]>;
+  /** Notes a lifetime (seconds) on the keys that sign. */
+  note(ttl: number): Promise<void>;
   /** The longest lifetime of access tokens that an API or a client names, in seconds; 0 when none does. */
   longestTokenTtl(): Promise<number>;
 }
@@ -61,10 +65,11 @@ interface Row {
   readonly createdAt: number;
   readonly activeFrom: number;
   readonly retiresAt: number | null;
+  readonly longestTtl: number;
 }
 
 const LIST = `SELECT kid, alg, status, created_at AS "createdAt", active_from AS "activeFrom",
-  retires_at AS "retiresAt" FROM signing_keys ORDER BY created_at, kid`;
+  retires_at AS "retiresAt", longest_ttl AS "longestTtl" FROM signing_keys ORDER BY created_at, kid`;
 
 const TTL = {
   sqlite: {
@@ -88,6 +93,18 @@ function publicHalf(jwk: SigningKeyRecord['privateJwk']): Record<string, unknown
   return publicJwk;
 }
 
+/**
+ * Notes on the keys that sign a lifetime (seconds) of what they have signed. To be called by whoever shortens it:
+ * what was signed before lives on.
+ */
+export async function noteLifetime(change: TypedChange, ttl: number | undefined): Promise<void> {
+  if (ttl === undefined) return;
+  const where = { status: 'active', longestTtl: { lt: ttl } };
+  if ((await change.tx.signingKey.count({ where })) === 0) return;
+  await change.bump('keys'); // locks the counter's row, as `change` does
+  await change.tx.signingKey.updateMany({ where, data: { longestTtl: ttl } });
+}
+
 export function createSigningKeys(database: Database, keys: DataKeys, changes: Changes): SigningKeys {
   const { prisma, sql, kind } = database;
 
@@ -101,8 +118,8 @@ export function createSigningKeys(database: Database, keys: DataKeys, changes: C
   async function add(change: Change, key: SigningKeyRecord, by: Origin): Promise<void> {
     await change.tx.write(
       'signing-keys.add',
-      `INSERT INTO signing_keys (kid, alg, status, public_jwk, sealed, created_at, active_from, retires_at)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)`,
+      `INSERT INTO signing_keys (kid, alg, status, public_jwk, sealed, created_at, active_from, retires_at, longest_ttl)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8)`,
       [
         key.kid,
         key.alg,
@@ -111,6 +128,7 @@ export function createSigningKeys(database: Database, keys: DataKeys, changes: C
         keys.seal(JSON.stringify(key.privateJwk), context(key.kid)),
         key.createdAt,
         key.activeFrom,
+        key.longestTtl,
       ],
     );
     await tell(change, 'key.created', key, by);
@@ -148,6 +166,7 @@ export function createSigningKeys(database: Database, keys: DataKeys, changes: C
         createdAt: Number(row.createdAt),
         activeFrom: Number(row.activeFrom),
         retiresAt: row.retiresAt === null ? undefined : Number(row.retiresAt),
+        longestTtl: row.longestTtl,
       }));
       return Promise.all(opened);
     },
@@ -164,6 +183,7 @@ export function createSigningKeys(database: Database, keys: DataKeys, changes: C
         for (const key of added) await add(change, key, by);
         return (await change.tx.read<Row>('signing-keys.list', LIST)).map(toKey);
       }),
+    note: (ttl) => changes.typed((change) => noteLifetime(change, ttl)),
     async longestTokenTtl() {
       const { ofClient, larger } = TTL[kind];
       const [row] = await sql.read<{ ttl: number }>(

@@ -27,9 +27,9 @@ describe.each(databaseKinds)('signing keys on %s', (kind) => {
   let world: World;
   let keys: CurrentKeys;
   let rotation: KeyRotation;
-  const node = async (): Promise<[CurrentKeys, KeyRotation]> => {
-    const current = await openCurrentKeys(world.signingKeys, world.clock);
-    return [current, createKeyRotation(world.signingKeys, current, settings, world.clock)];
+  const node = async (own = settings): Promise<[CurrentKeys, KeyRotation]> => {
+    const current = await openCurrentKeys(world.signingKeys, own, world.clock);
+    return [current, createKeyRotation(world.signingKeys, current, own, world.clock)];
   };
   beforeEach(async () => {
     world = await openWorld(kind);
@@ -114,6 +114,34 @@ describe.each(databaseKinds)('signing keys on %s', (kind) => {
     expect(await leaves()).toBe(100 * DAY + POLL);
     await world.client({ access_token_ttl: (200 * DAY) / 1000 });
     expect(await leaves()).toBe(200 * DAY + POLL);
+  });
+
+  it('stay for what they signed before lifetimes were shortened: of a client, an API, the settings', async () => {
+    const leaves = async (): Promise<number> => {
+      await rotateOne();
+      world.time.now += LEAD;
+      await rotation.advance();
+      const retiring = (await rotation.list()).filter(({ status }) => status === 'retiring');
+      return ((retiring.at(-1)?.retiresAt ?? 0) - world.time.now - 30_000) / DAY;
+    };
+    const days = (ttl: number) => (ttl * DAY) / 1000;
+    const { id } = await world.client({ access_token_ttl: days(200) });
+    await world.admin.clients.change(id, { access_token_ttl: 60 }, admin);
+    expect(await leaves()).toBe(200);
+    expect(await leaves()).toBe(30); // the next key signed nothing of that length
+
+    const made = { identifier: 'https://slow.example', name: 'Slow', access_token_ttl: days(150) };
+    await world.admin.apis.create(made, admin);
+    await world.admin.apis.change(made.identifier, { access_token_ttl: null }, admin);
+    expect(await leaves()).toBe(150);
+    expect(await leaves()).toBe(30);
+
+    await node({ ...settings, accessTokenTtl: days(120) }); // ran once, and is gone
+    expect(await leaves()).toBe(120);
+    const [slow] = await node({ ...settings, accessTokenTtl: days(110) }); // still runs beside the others
+    expect(await leaves()).toBe(110);
+    await slow.reload();
+    expect(await leaves()).toBe(110);
   });
 
   it('are rotated by age, once, whoever looks', async () => {

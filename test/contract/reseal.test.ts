@@ -105,7 +105,14 @@ describe.each(databaseKinds)('reseal on %s', (kind) => {
     for (let i = 0; i < families; i++) ids.push(await world.family(user, client));
     const [first = ''] = ids;
     await rotate(first, 'first');
-    const key = { kid: 'k1', alg: 'ES256', status: 'active', createdAt: 1, activeFrom: 1 } as const;
+    const key = {
+      kid: 'k1',
+      alg: 'ES256',
+      status: 'active',
+      createdAt: 1,
+      activeFrom: 1,
+      longestTtl: 0,
+    } as const;
     const gone = { ...key, kid: 'k0', status: 'pending' } as const;
     const privateJwk = { kty: 'EC', d: 'secret' };
     await world.signingKeys.change(
