@@ -1,6 +1,7 @@
 /** Verbs that run on the host: they need the settings of the server, and some its database, loaded only then. */
 import type { Command } from 'commander';
 import type { Settings } from '../config/schema.ts';
+import { addBackups } from './backup-commands.ts';
 import { addExamples } from './commands.ts';
 import { generateKeysFile } from './keys-file.ts';
 import { record } from './table.ts';
@@ -90,6 +91,8 @@ export function addHost(program: Command, terminal: Terminal): void {
       await runReseal(terminal, await settings(), options);
     });
   addExamples(reseal, ['reseal', 'reseal --json']);
+
+  addBackups(program, terminal, settings);
 
   program
     .command('health')

@@ -108,6 +108,10 @@ export async function migrationStatus(
   };
 }
 
+/** Names of the migrations of this release, in order. */
+export const migrationNames = async (kind: Database['kind']): Promise<string[]> =>
+  (await load(kind, DIRECTORY)).map(({ name }) => name);
+
 async function load(kind: Database['kind'], directory: URL): Promise<Migration[]> {
   const folder = new URL(`${kind}/`, directory);
   const entries = await readdir(folder, { withFileTypes: true });

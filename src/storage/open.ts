@@ -27,6 +27,8 @@ export interface StorageOptions {
   readonly listeners: ChangeListeners;
   readonly onQuery?: (op: string, seconds: number) => void;
   readonly onError?: (error: Error) => void;
+  /** PostgreSQL: milliseconds that one statement may take. */
+  readonly statementTimeout?: number;
   /** For tests: what stands between the stores and the database. */
   readonly wrapDatabase?: ((database: Database) => Database) | undefined;
 }
@@ -43,6 +45,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
     url,
     ...(onQuery ? { onQuery } : {}),
     ...(onError ? { onError } : {}),
+    ...(options.statementTimeout === undefined ? {} : { statementTimeout: options.statementTimeout }),
   });
   const database = wrapDatabase ? wrapDatabase(opened) : opened;
   try {

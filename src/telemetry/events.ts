@@ -66,6 +66,8 @@ interface Catalogue {
   'webhook.created': With<{ webhook_id: string }>;
   'webhook.updated': With<{ webhook_id: string; changed: readonly string[] }>;
   'webhook.deleted': With<{ webhook_id: string }>;
+  /** Every session, grant, code and access token has ended; no `grant.revoked` goes with it. */
+  'server.invalidated': With<{ reason: string; families: number; sessions: number }>;
   'admin.denied': With<{ reason: string }>;
 }
 
@@ -156,6 +158,7 @@ const meanings: { readonly [T in EventType]: Meaning<T> } = {
   'webhook.created': info,
   'webhook.updated': info,
   'webhook.deleted': info,
+  'server.invalidated': { level: 'warn' },
   'admin.denied': { level: 'warn' },
 };
 

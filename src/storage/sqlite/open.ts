@@ -9,7 +9,7 @@ import { driverAdapter } from './driver-adapter.ts';
 import { Writer, type WriterTransaction } from './writer.ts';
 
 /** The path in a `file:` URL; a relative one starts at the working directory. */
-const pathOf = (url: string): string => resolve(url.replace(/^file:(\/\/)?/, ''));
+export const pathOf = (url: string): string => resolve(url.replace(/^file:(\/\/)?/, ''));
 
 async function guarded<T>(work: () => T | Promise<T>): Promise<T> {
   try {
