@@ -168,6 +168,12 @@ export const definitions = {
     '`ISSUER/api`',
     'audience when neither `resource` nor a scope names an API',
   ),
+  dpopNonces: setting(
+    'PORTCULLIS_DPOP_NONCES',
+    read.dpopNonces,
+    'off',
+    '`required`: DPoP proofs must hold a nonce of this server; `offered`: they may (RFC 9449, 8)',
+  ),
   registration: setting(
     'PORTCULLIS_REGISTRATION',
     read.registration,

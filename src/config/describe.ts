@@ -31,6 +31,7 @@ export const describeSettings = (
   PORTCULLIS_KEY_POLL_SECONDS: settings.keyPollSeconds,
   PORTCULLIS_JWKS_MAX_AGE: settings.jwksMaxAge,
   PORTCULLIS_DEFAULT_API: settings.defaultApi,
+  PORTCULLIS_DPOP_NONCES: settings.dpopNonces,
   PORTCULLIS_REGISTRATION: settings.registration,
   PORTCULLIS_SMTP_URL: settings.smtpUrl === undefined ? null : '(redacted)',
   PORTCULLIS_MAIL_FROM: settings.mailFrom,

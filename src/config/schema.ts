@@ -36,6 +36,8 @@ export interface Settings {
   readonly keyPollSeconds: number;
   readonly jwksMaxAge: number;
   readonly defaultApi: string;
+  /** Whether DPoP proofs may, or must, hold a nonce of this server. */
+  readonly dpopNonces: 'off' | 'offered' | 'required';
   readonly registration: 'open' | 'closed';
   /** Undefined in development: mails are written into `dataDir`; in production: there are none. */
   readonly smtpUrl: string | undefined;
@@ -181,6 +183,7 @@ function assemble(values: Values, io: SettingsIo, broken: Set<string>, faults: s
     keyPollSeconds: values.keyPollSeconds ?? 30,
     jwksMaxAge: values.jwksMaxAge ?? 300,
     defaultApi,
+    dpopNonces: values.dpopNonces ?? 'off',
     registration,
     smtpUrl: values.smtpUrl,
     mailFrom: values.mailFrom ?? `no-reply@${new URL(issuer).hostname}`,

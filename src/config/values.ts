@@ -45,6 +45,10 @@ export const issuer = z.string().transform((text, ctx) => {
 
 export const registration = z.enum(['open', 'closed'], { error: 'must be open or closed' });
 
+export const dpopNonces = z.enum(['off', 'offered', 'required'], {
+  error: 'must be off, offered or required',
+});
+
 /** The value holds a password: messages never repeat it. */
 export const smtpUrl = z.string().transform((text, ctx) => {
   const url = parseUrl(text);

@@ -177,7 +177,12 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
       deviceFlow: { enabled: true },
-      dPoP: { enabled: true },
+      dPoP: {
+        enabled: true,
+        // Derived from a data key: each node takes the nonces of every other.
+        nonceSecret: settings.dpopNonces === 'off' ? undefined : dataKeys.derived('dpop nonce'),
+        requireNonce: () => settings.dpopNonces === 'required',
+      },
       introspection: { enabled: true, allowedPolicy: visibility.introspection },
       revocation: { enabled: true, allowedPolicy: visibility.revocation },
       pushedAuthorizationRequests: { enabled: true },
