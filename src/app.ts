@@ -143,6 +143,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     keys: dataKeys,
     clock,
     fetchAllow: settings.fetchAllow,
+    needKey: rotation.need,
   });
   const secretStore = createClientSecretStore(database, clock, storage.changes);
   const secretUse = createSecretUse(secretStore, clock, {
@@ -234,7 +235,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         keys: dataKeys,
         clock,
       }),
-      apis: createApiAdministration(storage.apis, apis),
+      apis: createApiAdministration(storage.apis, apis, rotation.need),
       accounts,
       secondFactors: forPages.secondFactors,
       grants,

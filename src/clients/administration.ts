@@ -62,8 +62,10 @@ export function createClientAdministration(dependencies: {
   readonly clock: Clock;
   /** See `Settings`. */
   readonly fetchAllow: readonly string[];
+  /** Told of the algorithm that ID tokens are to be signed with, before the client is. */
+  readonly needKey?: (alg: string) => Promise<void>;
 }): ClientAdministration {
-  const { store, apis, keys, clock, fetchAllow } = dependencies;
+  const { store, apis, keys, clock, fetchAllow, needKey } = dependencies;
   const contextOf = async ({ scopes }: Admin) =>
     clientContext({ apis: await apis.all(), callerScopes: scopes, fetchAllow });
   const get = async (id: string): Promise<Client> => {
@@ -78,6 +80,7 @@ export function createClientAdministration(dependencies: {
       const parsed = parseClient(document, await contextOf(by));
       const id = parsed.client_id ?? subjectId();
       const metadata = { ...parsed, client_id: id };
+      await needKey?.(metadata.id_token_signed_response_alg);
       const subject = { ...originOf(by), clientId: id };
       const events: AuditEvent[] = [{ type: 'client.created', ...subject, detail: {} }];
       if (!metadata.token_endpoint_auth_method.startsWith('client_secret')) {
@@ -98,6 +101,7 @@ export function createClientAdministration(dependencies: {
         const metadata = mergeClient(before.metadata, patch, context);
         const events = eventsOf(before, metadata, by);
         if (events.length === 0) return before;
+        await needKey?.(metadata.id_token_signed_response_alg);
         if (await store.update(id, metadata, before.version, events)) return get(id);
       }
       throw versionMismatch();

@@ -31,9 +31,11 @@ type Verb = 'api.created' | 'api.updated' | 'api.deleted';
 const event = <T extends Verb>(type: T, identifier: string, by: Origin) =>
   ({ type, ...originOf(by), detail: { identifier } }) as EventOf<T>;
 
+/** @param needKey told of the algorithm that tokens are to be signed with, before the API is stored */
 export function createApiAdministration(
   store: ApiStore,
   registry: Pick<ApiRegistry, 'get'>,
+  needKey: (alg: string) => Promise<void>,
 ): ApiAdministration {
   const missing = (): PortcullisError => new PortcullisError('not_found', 404, 'There is no such API.');
   return {
@@ -45,6 +47,7 @@ export function createApiAdministration(
     list: (page) => store.list(page),
     async create(document, by) {
       const api = parseApi(document);
+      await needKey(api.signingAlg);
       return store.create(api, event('api.created', api.identifier, by));
     },
     async change(identifier, patch, by, version) {
@@ -53,6 +56,7 @@ export function createApiAdministration(
         if (!before) throw missing();
         if (version !== undefined && version !== before.version) throw versionMismatch();
         const after = mergeApi(before, patch);
+        await needKey(after.signingAlg);
         if (await store.update(after, before.version, event('api.updated', identifier, by))) {
           return (await store.find(identifier)) ?? before;
         }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type Fault, faultsOf, isObject, mergePatch } from '../lib/documents.ts';
 import { PortcullisError } from '../lib/errors.ts';
+import { SIGNING_ALGORITHMS } from '../lib/signing-algorithms.ts';
 import type { ApiDocument } from '../storage/apis.ts';
 import { ADMIN_API, isReservedScope } from './apis.ts';
 
@@ -67,7 +68,10 @@ export const apiSchema = z.strictObject({
     .max(TEN_YEARS, { error: `must be at most ${TEN_YEARS}` })
     .optional()
     .describe('seconds'),
-  signing_alg: z.enum(['ES256', 'RS256'], { error: 'must be ES256 or RS256' }).default('ES256'),
+  signing_alg: z
+    .enum(SIGNING_ALGORITHMS, { error: `must be one of ${SIGNING_ALGORITHMS.join(', ')}` })
+    .default('ES256')
+    .describe('a first key of its algorithm signs once every cache knows it; until then ES256 does'),
 });
 
 type ApiInput = z.output<typeof apiSchema>;
@@ -93,7 +97,7 @@ export function mergeApi(existing: ApiDocument, patch: unknown): ApiDocument {
     scopes: existing.scopes.map((scope) => ({ ...scope })),
     access_token_format: existing.accessTokenFormat,
     access_token_ttl: existing.accessTokenTtl,
-    signing_alg: existing.signingAlg === 'RS256' ? 'RS256' : 'ES256',
+    signing_alg: SIGNING_ALGORITHMS.find((alg) => alg === existing.signingAlg) ?? 'ES256',
   };
   const moved = patch['identifier'] !== undefined && patch['identifier'] !== existing.identifier;
   return validate(

@@ -1,6 +1,7 @@
 /** A client document, member by member (RFC 7591, 2; OpenID Connect Registration 1.0, 2; and our own members). */
 import { z } from 'zod';
 import { TEN_YEARS } from '../config/values.ts';
+import { SIGNING_ALGORITHMS } from '../lib/signing-algorithms.ts';
 import { assertionAlgs, publicJwks } from './jwks.ts';
 import { fetchUrlFault, httpsUrlFault, originFault, redirectUriFault, webUrlFault } from './redirect-uris.ts';
 
@@ -8,7 +9,6 @@ export const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
 const grantTypes = ['authorization_code', 'refresh_token', 'client_credentials', DEVICE_CODE] as const;
 const authMethods = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
 /** Signing algorithms of ID tokens: those that the server always has a key for. */
-const idTokenAlgs = ['RS256', 'ES256'] as const;
 /** Algorithms of signed introspection answers: those that every server has a key for. */
 export const INTROSPECTION_ALGORITHMS = ['RS256', 'ES256'] as const;
 
@@ -97,7 +97,7 @@ export const clientSchema = z.strictObject({
   jwks_uri: uri(fetchUrlFault).optional(),
 
   subject_type: choice(['public']).default('public'),
-  id_token_signed_response_alg: choice(idTokenAlgs).default('RS256'),
+  id_token_signed_response_alg: choice(SIGNING_ALGORITHMS).default('RS256'),
   introspection_signed_response_alg: choice(INTROSPECTION_ALGORITHMS)
     .optional()
     .describe('signs its answers of /introspect that are asked for as a JWT (RFC 9701); RS256'),

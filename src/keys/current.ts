@@ -59,6 +59,9 @@ export async function openCurrentKeys(
     get algorithms() {
       return current.algorithms;
     },
+    get announced() {
+      return current.announced;
+    },
     verifier: (kid) => current.verifier(kid),
     ring: () => current,
     reload() {

@@ -96,6 +96,14 @@ export const publishKeys =
     return { add: made.map((key) => record(key, 'pending', now, now + lead)) };
   };
 
+/** Publishes a first key of its algorithm; nothing where one signs or waits. */
+export const announceKey =
+  (made: NewKey, now: number, policy: KeyPolicy) =>
+  (keys: readonly SigningKey[]): KeyPlan =>
+    keys.some(({ alg, status }) => alg === made.alg && (status === 'active' || status === 'pending'))
+      ? {}
+      : publishKeys([made], now, policy)(keys);
+
 /**
  * New keys that sign at once. The ones that signed leave at once, and so do those that wait: whoever got at the one
  * may have got at the other.
@@ -114,7 +122,7 @@ export const replaceKeys =
   });
 
 /**
- * Takes one key out at once; the active one is replaced.
+ * Takes one key out at once; the active one, or the first of its algorithm, is replaced.
  * @throws PortcullisError `not_found` (404) from the plan
  */
 export const retireKey =
@@ -123,7 +131,8 @@ export const retireKey =
     const key = keys.find((each) => each.kid === kid);
     if (!key) throw new PortcullisError('not_found', 404, 'There is no such key.');
     if (key.status === 'retired') return {};
-    return key.status === 'active' ? replaceKeys([replacement], now)(keys) : { steps: retired([key], now) };
+    const signs = keys.find(({ alg, status }) => alg === key.alg && status === 'active') ?? key;
+    return signs === key ? replaceKeys([replacement], now)(keys) : { steps: retired([key], now) };
   };
 
 /** Algorithms whose active key has reached its age, and has no successor waiting. */

@@ -7,11 +7,12 @@ import {
   type CryptoKey,
   type JWK,
 } from 'jose';
-import type { SigningKey, SigningKeyRecord } from '../storage/signing-keys.ts';
+import { SIGNING_ALGORITHMS } from '../lib/signing-algorithms.ts';
+import type { KeyStatus, SigningKey, SigningKeyRecord } from '../storage/signing-keys.ts';
 import type { NewKey } from './life-cycle.ts';
 
 /** Algorithms that every server has a key for: access tokens, and ID tokens of clients that name no other. */
-export const STANDARD_ALGORITHMS = ['ES256', 'RS256'] as const;
+export const STANDARD_ALGORITHMS = SIGNING_ALGORITHMS.slice(0, 2);
 
 /** An immutable set of keys. */
 export interface KeyRing {
@@ -25,6 +26,8 @@ export interface KeyRing {
   verifier(kid: string): { readonly alg: string; readonly key: CryptoKey } | undefined;
   /** Algorithms with an active key. */
   readonly algorithms: readonly string[];
+  /** And those whose first key waits for its turn. */
+  readonly announced: readonly string[];
 }
 
 const PRIVATE = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']);
@@ -51,11 +54,15 @@ export async function createKeyRing(records: readonly SigningKeyRecord[]): Promi
     const key = await importJWK(publicOf(privateJwk), alg);
     if (!(key instanceof Uint8Array)) verifiers.set(kid, { alg, key });
   }
+  const algorithmsOf = (...statuses: KeyStatus[]): string[] => [
+    ...new Set(shown.filter(({ status }) => statuses.includes(status)).map(({ alg }) => alg)),
+  ];
   return {
     jwks: { keys: shown.map(({ privateJwk }) => privateJwk as JWK) },
     publicJwks: { keys: shown.map(({ privateJwk }) => publicOf(privateJwk)) },
     keys: shown.map(({ privateJwk: _private, ...key }) => key),
     verifier: (kid) => verifiers.get(kid),
-    algorithms: [...new Set(shown.filter(({ status }) => status === 'active').map(({ alg }) => alg))],
+    algorithms: algorithmsOf('active'),
+    announced: algorithmsOf('active', 'pending'),
   };
 }

@@ -6,6 +6,7 @@ import type { SigningKey, SigningKeys } from '../storage/signing-keys.ts';
 import type { CurrentKeys } from './current.ts';
 import {
   advanceKeys,
+  announceKey,
   agedAlgorithms,
   policyOf,
   publishKeys,
@@ -35,6 +36,8 @@ export interface KeyAdministration {
 }
 
 export interface KeyRotation extends KeyAdministration {
+  /** Makes a first key of an algorithm that an API or client asks for. It is published when the promise resolves. */
+  need(alg: string): Promise<void>;
   /** Does what is due by now. To be called often: it asks the database only when something is. */
   advance(): Promise<void>;
 }
@@ -73,6 +76,11 @@ export function createKeyRotation(
       const replacement = await newSigningKey(known.alg);
       const keys = await change(retireKey(kid, replacement, clock.now()), by);
       return keys.find((key) => key.kid === kid) ?? known;
+    },
+    async need(alg) {
+      if (current.announced.includes(alg)) return;
+      const plan = announceKey(await newSigningKey(alg), clock.now(), await policy());
+      await change(plan, { actor: 'system' });
     },
     async advance() {
       const now = clock.now();

@@ -101,9 +101,8 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
     },
     enabledJWA: {
       clientAuthSigningAlgValues: [...ASSERTION_ALGORITHMS],
-      idTokenSigningAlgValues: ['RS256', 'ES256', 'PS256', 'EdDSA'].filter((alg) =>
-        ring.algorithms.includes(alg),
-      ) as never,
+      // A client that asked for the first key of an algorithm fetches /jwks anew (OIDC Core, 10.1.1).
+      idTokenSigningAlgValues: ring.announced as never,
       requestObjectSigningAlgValues: [...ASSERTION_ALGORITHMS],
       userinfoSigningAlgValues: ring.algorithms as never,
       authorizationSigningAlgValues: ring.algorithms as never,

@@ -26,7 +26,9 @@ export interface Resources {
 }
 
 export function createResources(deps: ProviderDependencies): Resources {
-  const { apis, settings } = deps;
+  const { apis, settings, ring } = deps;
+  /** An API keeps the JWKS for a while: until every cache knows the first key of an algorithm, it does not sign. */
+  const signable = (alg: string): 'ES256' => (ring.algorithms.includes(alg) ? (alg as 'ES256') : 'ES256');
   return {
     async defaultResource(ctx, _client, oneOf) {
       if (oneOf) {
@@ -87,7 +89,7 @@ export function createResources(deps: ProviderDependencies): Resources {
         scope: [...known].join(' '),
         accessTokenFormat: api.accessTokenFormat,
         accessTokenTTL: options.accessTokenTtl ?? api.accessTokenTtl ?? settings.accessTokenTtl,
-        ...(api.accessTokenFormat === 'jwt' ? { jwt: { sign: { alg: api.signingAlg as 'ES256' } } } : {}),
+        ...(api.accessTokenFormat === 'jwt' ? { jwt: { sign: { alg: signable(api.signingAlg) } } } : {}),
       };
     },
   };

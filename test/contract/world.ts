@@ -90,7 +90,7 @@ export async function openWorld(kind: DatabaseKind) {
         keys: dataKeys,
         clock,
       }),
-      apis: createApiAdministration(storage.apis, apiRegistry),
+      apis: createApiAdministration(storage.apis, apiRegistry, () => Promise.resolve()),
       grants: createGrantAdministration(lists, storage.sessions, storage.consents),
     },
     accounts: createAccounts(storage.users, createPasswords()),

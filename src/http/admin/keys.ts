@@ -1,8 +1,8 @@
 /** Routes below `/keys`. */
 import { z } from 'zod';
 import { parseDocument } from '../../clients/documents.ts';
-import { STANDARD_ALGORITHMS } from '../../keys/ring.ts';
 import type { KeyAdministration } from '../../keys/rotation.ts';
+import { SIGNING_ALGORITHMS } from '../../lib/signing-algorithms.ts';
 import type { SigningKey } from '../../storage/signing-keys.ts';
 import { route, type Route } from './route.ts';
 import {
@@ -39,7 +39,7 @@ const rotation = input(
   'KeyRotation',
   z.strictObject({
     alg: z
-      .enum(STANDARD_ALGORITHMS, { error: `must be one of ${STANDARD_ALGORITHMS.join(', ')}` })
+      .enum(SIGNING_ALGORITHMS, { error: `must be one of ${SIGNING_ALGORITHMS.join(', ')}` })
       .optional()
       .describe('else every algorithm in use'),
     immediate: z
