@@ -94,6 +94,18 @@ export function addHost(program: Command, terminal: Terminal): void {
 
   addBackups(program, terminal, settings);
 
+  const doctor = program
+    .command('doctor')
+    .description(
+      'look over settings, database, keys, clock, issuer, proxy headers and file modes, and say what to do',
+    )
+    .option('--json', 'print JSON, for scripts')
+    .action(async (options: { json?: true }) => {
+      const { runDoctor } = await import('./doctor/doctor.ts');
+      await runDoctor(terminal, settings, options);
+    });
+  addExamples(doctor, ['doctor', 'doctor --json']);
+
   program
     .command('health')
     .description('ask the server on this machine whether it is ready; for a container’s health check')

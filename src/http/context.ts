@@ -3,6 +3,7 @@ import type { Context, Middleware, Next } from 'koa';
 import proxyaddr from 'proxy-addr';
 import { randomId } from '../lib/ids.ts';
 import type { Settings } from '../config/schema.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 
 /** What `context` leaves in `ctx.state`. */
 export interface RequestFacts {
@@ -29,11 +30,17 @@ function trustOf(trustProxy: Settings['trustProxy']): (address: string, hop: num
   return proxyaddr.compile([...trustProxy]);
 }
 
+const addressesIn = (header: string | string[] | undefined): number =>
+  header === undefined || header.length === 0 ? 0 : header.toString().split(',').length;
+
 /**
  * Pins host and protocol to the issuer's. Trap: the engine builds URLs and accepts audiences from the Host header;
  * a request under another name is served, never reflected.
  */
-export function createContextMiddleware(settings: Pick<Settings, 'issuer' | 'trustProxy'>): Middleware {
+export function createContextMiddleware(
+  settings: Pick<Settings, 'issuer' | 'trustProxy'>,
+  metrics: Pick<Metrics, 'forwarded'>,
+): Middleware {
   const { host, protocol } = new URL(settings.issuer);
   const trusted = trustOf(settings.trustProxy);
   return async function context(ctx: Context, next: Next): Promise<void> {
@@ -41,6 +48,9 @@ export function createContextMiddleware(settings: Pick<Settings, 'issuer' | 'tru
     const clientIp = proxyaddr(ctx.req, trusted);
     const sent = headers['x-request-id'];
     const fromProxy = trusted(ctx.req.socket.remoteAddress ?? '', 0);
+    // Probes go past the proxies.
+    if (!ctx.req.url?.startsWith('/health/'))
+      metrics.forwarded(addressesIn(headers['x-forwarded-for']), fromProxy);
     const requestId = fromProxy && typeof sent === 'string' && REQUEST_ID.test(sent) ? sent : randomId(12);
     for (const name of Object.keys(headers)) {
       if (name.startsWith('x-forwarded-') || name === 'forwarded') delete headers[name];

@@ -98,7 +98,7 @@ export function createServer(deps: ServerDependencies): Koa {
     else sendOAuthError(ctx, error);
   };
 
-  koa.use(createContextMiddleware(settings));
+  koa.use(createContextMiddleware(settings, metrics));
   koa.use(async function observe(ctx, next) {
     const started = performance.now();
     const method = ctx.method;

@@ -24,6 +24,11 @@ export interface Metrics {
   /** @param outcome `succeeded`, `failed` or `throttled` */
   login(outcome: string): void;
   clientAuth(method: string, outcome: 'succeeded' | 'failed'): void;
+  /**
+   * @param addresses in X-Forwarded-For
+   * @param trusted whether whoever sent it may speak for others
+   */
+  forwarded(addresses: number, trusted: boolean): void;
   dbQuery(op: string, seconds: number): void;
   /** @param route the route's pattern, never the path; undefined when none matched */
   httpRequest(method: string, route: string | undefined, status: number, seconds: number): void;
@@ -38,6 +43,8 @@ export interface Metrics {
 /** Content type of `render()`. */
 export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 
+/** More addresses in a header than that count as that many. */
+const MANY = 9;
 const DB_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 /** OpenTelemetry's semantic conventions for http.server.request.duration. */
 const HTTP_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
@@ -68,6 +75,10 @@ export function createMetrics(options: { readonly version: string; readonly proc
   const revoked = counter('grants_revoked_total', 'Grants that were ended', ['reason']);
   const logins = counter('logins_total', 'Sign-in attempts', ['outcome']);
   const auth = counter('client_auth_total', 'Client authentications', ['method', 'outcome']);
+  const forwarded = counter('forwarded_requests_total', 'Requests by the addresses in X-Forwarded-For', [
+    'addresses',
+    'trusted',
+  ]);
   const db = histogram('db_query_duration_seconds', 'Database operations', ['op'], DB_SECONDS);
   const http = histogram(
     'http_server_request_duration_seconds',
@@ -110,6 +121,8 @@ export function createMetrics(options: { readonly version: string; readonly proc
     grantsRevoked: (why, count = 1) => revoked.inc({ reason: reason(why) }, count),
     login: (outcome) => logins.inc({ outcome: oneOf.loginOutcome(outcome) }),
     clientAuth: (method, outcome) => auth.inc({ method: oneOf.authMethod(method), outcome }),
+    forwarded: (addresses, trusted) =>
+      forwarded.inc({ addresses: Math.min(addresses, MANY), trusted: String(trusted) }),
     dbQuery: (name, seconds) => db.observe({ op: op(name) }, seconds),
     httpRequest: (method, pattern, status, seconds) =>
       http.observe(
