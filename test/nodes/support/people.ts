@@ -19,6 +19,8 @@ export interface People {
   signIn(): Promise<Tokens>;
   refresh(token: string, url?: string): Promise<Answer>;
   introspect(token: string, url?: string): Promise<boolean>;
+  introspection(token: string): Promise<Answer>;
+  revoke(token: string): Promise<Answer>;
   /** A token of the client's own. */
   own(url?: string): Promise<Answer>;
 }
@@ -89,6 +91,8 @@ export async function invite(issuer: string, cluster: Cluster, grace = 0): Promi
       post(`${url}/token`, { grant_type: 'refresh_token', refresh_token: token }, client),
     introspect: async (token, url = issuer) =>
       (await post(`${url}/introspect`, { token }, client)).body['active'] === true,
+    introspection: (token) => post(`${issuer}/introspect`, { token }, client),
+    revoke: (token) => post(`${issuer}/revoke`, { token }, client),
     own: (url = issuer) => post(`${url}/token`, { grant_type: 'client_credentials' }, client),
   };
 }

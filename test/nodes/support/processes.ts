@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freshDatabase, type DatabaseKind } from '../../support/databases.ts';
+import { freshDatabase, type DatabaseKind, type FreshDatabase } from '../../support/databases.ts';
 import { basicAuth, freePort } from '../../support/server.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
@@ -44,9 +44,15 @@ export async function until(
   }
 }
 
-/** @param env settings of every node; without `PORTCULLIS_ISSUER` each is its own */
-export async function openCluster(kind: DatabaseKind, env: Record<string, string>): Promise<Cluster> {
-  const database = await freshDatabase(kind);
+/**
+ * @param on a kind of database, or one that is there
+ * @param env settings of every node; without `PORTCULLIS_ISSUER` each is its own
+ */
+export async function openCluster(
+  on: DatabaseKind | FreshDatabase,
+  env: Record<string, string>,
+): Promise<Cluster> {
+  const database = typeof on === 'string' ? await freshDatabase(on) : on;
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-nodes-'));
   const nodes: Node[] = [];
   const admin = { id: 'admin', secret: `pcs_${randomBytes(32).toString('base64url')}` };
@@ -107,7 +113,7 @@ export async function openCluster(kind: DatabaseKind, env: Record<string, string
 }
 
 /** An access token for the admin API, from one node. */
-async function adminToken(url: string, { admin }: Pick<Cluster, 'admin'>): Promise<string> {
+export async function adminToken(url: string, { admin }: Pick<Cluster, 'admin'>): Promise<string> {
   const response = await fetch(`${url}/token`, {
     method: 'POST',
     headers: { authorization: basicAuth(admin.id, admin.secret) },
