@@ -18,6 +18,7 @@ import {
 } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { createDelivery } from './delivery/delivery.ts';
+import { createLogoutDeliverer } from './delivery/logouts.ts';
 import { createGrantAdministration } from './grants/administration.ts';
 import { createAdminApi } from './http/admin/admin-api.ts';
 import { createAccountPages } from './http/account.ts';
@@ -42,6 +43,7 @@ import { createMailing, offersOf } from './http/mailing.ts';
 import { createVisitorSignIn } from './http/visitor-sign-in.ts';
 import { createVisitors } from './http/visitor.ts';
 import { createDeviceDecisions } from './provider/device-codes.ts';
+import { createLogoutTokens } from './provider/logout-tokens.ts';
 import { buildProvider } from './provider/build.ts';
 import { createTokenVerifier } from './provider/jwt-access-tokens.ts';
 import { createTokenInspector } from './provider/token-inspector.ts';
@@ -256,7 +258,14 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   });
 
   const forget = { clients: clients.forget, apis: apis.forget };
-  const duties = [delivery.deliverer, ...mailing.duties];
+  const logouts = createLogoutDeliverer({
+    notices: storage.logoutNotices,
+    compose: createLogoutTokens({ issuer: settings.issuer, clients, ring: keys, clock }),
+    fetch: delivery.fetch,
+    clock,
+    logger,
+  });
+  const duties = [delivery.deliverer, logouts, ...mailing.duties];
   running.background = startBackground({ ...parts, keys, rotation, forget, duties });
 
   let listening: Listening | undefined;
@@ -277,7 +286,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       draining = !replaced;
       await listening?.close(grace);
       await running.background?.stop();
-      await delivery.deliverer.idle();
+      await Promise.all([delivery.deliverer.idle(), logouts.idle()]);
       await secretUse.close();
       await database.close();
     },

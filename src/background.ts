@@ -15,6 +15,7 @@ import type { DataKeys } from './storage/data-keys.ts';
 import { isUnavailable, type Database } from './storage/database.ts';
 import { createLeases } from './storage/leases.ts';
 import { openNotifications } from './storage/notifications.ts';
+import type { Sessions } from './storage/sessions.ts';
 import type { Subscriptions } from './storage/subscriptions.ts';
 import { SWEEP_BATCH, sweepBatch } from './storage/sweep.ts';
 import type { Logger } from './telemetry/logger.ts';
@@ -37,6 +38,7 @@ export interface BackgroundDependencies {
   readonly storage: {
     readonly database: Database;
     readonly dataKeys: Pick<DataKeys, 'reload'>;
+    readonly sessions: Pick<Sessions, 'sweep'>;
     readonly subscriptions: Pick<Subscriptions, 'reload'>;
     counters(): Promise<ReadonlyMap<string, number>>;
   };
@@ -128,7 +130,11 @@ export function startBackground(dependencies: BackgroundDependencies): Backgroun
   };
   const own: readonly Duty[] = [
     { name: 'keys', every: KEY_REST, run: () => rotation.advance() },
-    { name: 'sweep', every: SWEEP_REST, run: (more) => sweepAll(() => sweepBatch(database, clock), more) },
+    {
+      name: 'sweep',
+      every: SWEEP_REST,
+      run: (more) => sweepAll(() => sweepBatch(database, clock, storage.sessions), more),
+    },
   ];
   const duties = [...own, ...(dependencies.duties ?? [])].map(({ name, every, run }) =>
     repeat(every, async () => {

@@ -27,6 +27,12 @@ const fields: readonly Field[] = [
   ...toggle('claims-in-id-token', 'claims_in_id_token', 'put scope claims into its ID tokens too'),
   option('--jwks <json>', 'jwks', 'its public keys', json),
   option('--jwks-uri <url>', 'jwks_uri', 'where its public keys are'),
+  option('--backchannel-logout-uri <url>', 'backchannel_logout_uri', 'is told when a session of its ends'),
+  ...toggle(
+    'backchannel-logout-session-required',
+    'backchannel_logout_session_required',
+    'it needs the sid in logout tokens (they always have one)',
+  ),
   option('--access-token-ttl <seconds>', 'access_token_ttl', 'life of its access tokens', number),
   option(
     '--refresh-token-idle-ttl <seconds>',

@@ -109,8 +109,10 @@ export const clientSchema = z.strictObject({
   require_pushed_authorization_requests: flag(false),
   dpop_bound_access_tokens: flag(false),
 
-  backchannel_logout_uri: uri(fetchUrlFault).optional(),
-  backchannel_logout_session_required: flag(false),
+  backchannel_logout_uri: uri(fetchUrlFault)
+    .optional()
+    .describe('gets a logout token when a session that it took part in ends'),
+  backchannel_logout_session_required: flag(false).describe('kept; logout tokens always have a sid'),
 
   serves: list(z.string().min(1).max(2048)).default([]).describe('APIs that it may introspect for'),
   access_token_ttl: seconds('life of its access tokens'),

@@ -5,7 +5,8 @@ import type { Outbox } from '../storage/outbox.ts';
 import type { Subscriptions } from '../storage/subscriptions.ts';
 import type { WebhookStore } from '../storage/webhooks.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { createDeliverer, type Deliverer } from './deliverer.ts';
+import { createDeliverer } from './deliverer.ts';
+import type { Deliverer } from './lanes.ts';
 import { createOutbound, type OutboundFetch } from './outbound.ts';
 import { createWebhookAdministration, type WebhookAdministration } from './webhooks.ts';
 

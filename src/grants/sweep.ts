@@ -22,6 +22,7 @@ export async function sweep(
     sessions: 0,
     throttles: 0,
     outbox: 0,
+    logoutNotices: 0,
   };
   for (let batches = 0; batches < MAX_BATCHES && (batches === 0 || goOn()); batches++) {
     const counts = await batch();
@@ -33,6 +34,7 @@ export async function sweep(
       sessions: total.sessions + counts.sessions,
       throttles: total.throttles + counts.throttles,
       outbox: total.outbox + counts.outbox,
+      logoutNotices: total.logoutNotices + counts.logoutNotices,
     };
     const { families, looked, ...others } = counts;
     if ([families + looked, ...Object.values(others)].every((count) => count < SWEEP_BATCH)) break;

@@ -71,13 +71,14 @@ export function createProviderPages(
         account: username === undefined ? undefined : { username },
       });
     },
-    signedOut(ctx, { clientName, stayed }) {
+    signedOut(ctx, { clientName, stayed, apps }) {
       if (stayed) {
         const [title, said] = ['stayed.title', 'stayed.text'].map((key) => text(localeOf(ctx), key));
         return show(ctx, { page: 'message', title: title ?? '', text: said ?? '' });
       }
       return show(ctx, {
         page: 'signed-out',
+        apps,
         client: clientName === undefined ? undefined : { name: clientName },
       });
     },

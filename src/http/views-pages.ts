@@ -114,7 +114,7 @@ export interface LogoutPage extends FormView {
 export interface SignedOutPage {
   readonly page: 'signed-out';
   readonly client?: ClientView | undefined;
-  /** Names of the apps that were told by back-channel logout. */
+  /** Names of the apps that are being told by back-channel logout. */
   readonly apps?: readonly string[] | undefined;
 }
 

@@ -17,6 +17,7 @@ import {
 import { OPAQUE_PREFIX, presentToken } from './jwt-access-tokens.ts';
 import { stateOf } from './request-state.ts';
 import { signedIntrospection } from './signed-introspection.ts';
+import { keepTold } from './told-clients.ts';
 import { refuseUnavailable, tokenCommit } from './token-commit.ts';
 
 /** The engine, as the rest of the server knows it. */
@@ -174,5 +175,6 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   );
   provider.use(on('POST', '/revoke', presentedTokens(deps)) as never);
   provider.use(on('GET', '/logout', logoutOfNobody) as never);
+  provider.use(on('POST', '/logout/confirm', keepTold(deps)) as never);
   return provider;
 }

@@ -42,8 +42,6 @@ const ENGINE_MEMBERS = [
   'default_max_age',
   'require_auth_time',
   'id_token_signed_response_alg',
-  'backchannel_logout_uri',
-  'backchannel_logout_session_required',
   'initiate_login_uri',
   'dpop_bound_access_tokens',
   'require_pushed_authorization_requests',

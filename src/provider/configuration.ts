@@ -90,6 +90,9 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
     conformIdTokenClaims: false,
     enableHttpPostMethods: false, // a POST to /authorize becomes a 303 to the GET: cookies stay SameSite=Lax
     discovery: {
+      // Ours, see `logout-tokens.ts` (Back-Channel Logout 1.0, 2.1).
+      backchannel_logout_supported: true,
+      backchannel_logout_session_supported: true,
       // Members of RFC 8414 and RFC 9701 that the engine leaves out.
       introspection_endpoint_auth_methods_supported: CLIENT_AUTH_METHODS.filter(
         (method) => method !== 'none',

@@ -19,7 +19,12 @@ export interface ProviderPages {
   /** The end of the logout page's way, whichever was chosen there. */
   signedOut(
     ctx: KoaContextWithOIDC,
-    page: { clientName: string | undefined; stayed: boolean },
+    page: {
+      clientName: string | undefined;
+      stayed: boolean;
+      /** Names of the clients that are being told (back-channel logout). */
+      apps: readonly string[];
+    },
   ): Promise<void> | void;
   /** Path of the page for an interaction, below the issuer's path. */
   interactionPath(uid: string): string;

@@ -2,6 +2,7 @@
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { isUnavailable } from '../storage/failures.ts';
 import type { ProviderDependencies } from './dependencies.ts';
+import { takeTold } from './told-clients.ts';
 
 /** The hidden field of the engine's logout form. */
 const XSRF = /name="xsrf" value="([^"]*)"/;
@@ -16,7 +17,8 @@ function pageOf(ctx: KoaContextWithOIDC, error: Error): { status: number; code: 
   return undefined;
 }
 
-export function createRenderers({ pages }: ProviderDependencies) {
+export function createRenderers(deps: ProviderDependencies) {
+  const { pages, clients } = deps;
   return {
     async error(
       ctx: KoaContextWithOIDC,
@@ -39,10 +41,13 @@ export function createRenderers({ pages }: ProviderDependencies) {
       });
     },
     async signedOut(ctx: KoaContextWithOIDC): Promise<void> {
+      const ids = await takeTold(ctx, deps);
+      const told = await Promise.all(ids.map((id) => clients.get(id)));
       const session = await ctx.oidc.provider.Session.get(ctx);
       await pages.signedOut(ctx, {
         clientName: ctx.oidc.client?.clientName ?? ctx.oidc.client?.clientId,
         stayed: session.accountId !== undefined,
+        apps: told.flatMap((client) => (client ? [client.metadata.client_name ?? client.id] : [])).sort(),
       });
     },
   };

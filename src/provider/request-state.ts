@@ -41,6 +41,8 @@ export interface RequestState {
   endsAt?: number;
   /** uid of the session that the request came with. */
   sessionUid?: string;
+  /** Ids of the clients that are told of the logout that this request was. */
+  told?: readonly string[];
   /** Generation of the consent that the grant under way was built from. */
   consentGeneration?: string;
   /** What made the engine answer 500. */

@@ -52,7 +52,13 @@ export function createSessionAdapter({ storage, clock, logger }: ProviderDepende
       if (session?.accountId === undefined) return sessions.destroy(id);
       const { origin } = currentState();
       const user = { actor: `user:${session.accountId}`, userId: session.accountId };
-      await sessions.end(session.uid, { type: 'logout.completed', ...origin, ...user, detail: {} });
+      const told = await sessions.end(session.uid, {
+        type: 'logout.completed',
+        ...origin,
+        ...user,
+        detail: {},
+      });
+      if (told) currentState().told = told;
     },
     consume: never('consume a session'),
     findByUserCode: never('find a session by user code'),

@@ -12,6 +12,8 @@ import { createFamilies } from './families.ts';
 import { migrate } from './migrate.ts';
 import { createSecondFactorStore } from './second-factors.ts';
 import { createSessions } from './sessions.ts';
+import { createLogoutNotices } from './logout-notices.ts';
+import { createSessionEnds } from './session-ends.ts';
 import { createMails } from './mails.ts';
 import { createOutbox } from './outbox.ts';
 import { createSigningKeys } from './signing-keys.ts';
@@ -53,6 +55,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
     const dataKeys = await loadDataKeys(database, secretKeys);
     const subscriptions = await openSubscriptions(database);
     const changes = createChanges(database, clock, listeners, subscriptions);
+    const ends = createSessionEnds(dataKeys, clock);
     const artifacts = createArtifacts(database, dataKeys, clock);
     return {
       database,
@@ -65,12 +68,13 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
       clients: createClientStore<M>(database, clock, changes),
       consents: createConsents(database, clock, changes),
       families: createFamilies(database, dataKeys, clock, changes, artifacts),
+      logoutNotices: createLogoutNotices(database, clock),
       mails: createMails(database, dataKeys, clock),
       secondFactors: createSecondFactorStore(database, dataKeys, clock, changes),
-      sessions: createSessions(database, dataKeys, clock, changes),
+      sessions: createSessions(database, dataKeys, clock, changes, ends),
       signingKeys: createSigningKeys(database, dataKeys, changes),
       throttles: createThrottles(database, clock),
-      users: createUserStore(database, clock, changes),
+      users: createUserStore(database, clock, changes, ends),
       subscriptions,
       webhooks: createWebhookStore(database, dataKeys, clock, changes, subscriptions),
       outbox: createOutbox(database, clock),

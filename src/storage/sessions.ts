@@ -5,6 +5,7 @@ import type { Changes } from './changes.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
 import { sealContext } from './sealed-columns.ts';
+import { ENDED, type EndedSession, type SessionEnds } from './session-ends.ts';
 
 /** A session that is alive: not expired, its user (if any) enabled and of the same generation. */
 export interface SessionRecord {
@@ -38,10 +39,15 @@ export interface Sessions {
   save(session: SessionSave): Promise<boolean>;
   /** Ends a session by the cookie's id; families bound to it die with it. Idempotent. */
   destroy(id: string): Promise<void>;
-  /** Ends a session by uid with its audit row. Atomic: true for the one who ended it. */
-  end(uid: string, event: AuditEvent): Promise<boolean>;
+  /**
+   * Ends a session by uid with its audit row. Atomic.
+   * @returns ids of the clients that are told, for the one who ended it; undefined for everybody else
+   */
+  end(uid: string, event: AuditEvent): Promise<readonly string[] | undefined>;
   /** Ends every session of a user but one, each with its audit row. Atomic. */
   endOthers(userId: string, keepUid: string, event: (uid: string) => AuditEvent): Promise<void>;
+  /** Takes away so many expired ones at most. Atomic: returns how many. */
+  sweep(limit: number): Promise<number>;
 }
 
 interface Row {
@@ -57,7 +63,13 @@ const LIVE = `s.expires_at > $2 AND (s.user_id IS NULL OR (u.enabled AND u.gener
 
 type Payload = Record<string, unknown> & { authorizations?: Record<string, unknown> };
 
-export function createSessions(database: Database, keys: DataKeys, clock: Clock, changes: Changes): Sessions {
+export function createSessions(
+  database: Database,
+  keys: DataKeys,
+  clock: Clock,
+  changes: Changes,
+  ends: SessionEnds,
+): Sessions {
   const { sql, kind } = database;
   const KIND = 'Session';
   const context = sealContext.session;
@@ -103,6 +115,7 @@ export function createSessions(database: Database, keys: DataKeys, clock: Clock,
               authorizations: { ...before.authorizations, ...(session.payload as Payload).authorizations },
             }
           : session.payload;
+        if (row && before && !same) await ends.tell(tx, [row]); // the one before it has ended
         const generation = session.userGeneration ?? (same ? row?.userGeneration : undefined) ?? null;
         await tx.write(
           'sessions.save',
@@ -128,23 +141,49 @@ export function createSessions(database: Database, keys: DataKeys, clock: Clock,
       }),
     async destroy(id) {
       for (const hash of keys.hashes(KIND, id)) {
-        await sql.write('sessions.destroy', `DELETE FROM sessions WHERE hash = $1`, [hash]);
+        await database.transaction(async (tx) => {
+          const { rows } = await tx.write<EndedSession>(
+            'sessions.destroy',
+            `DELETE FROM sessions WHERE hash = $1 RETURNING ${ENDED}`,
+            [hash],
+          );
+          await ends.tell(tx, rows);
+        });
       }
     },
     end: (uid, event) =>
       changes.raw(async (change) => {
-        const { count } = await change.tx.write('sessions.end', `DELETE FROM sessions WHERE uid = $1`, [uid]);
-        if (count === 1) await change.record(event);
-        return count === 1;
+        const { rows } = await change.tx.write<EndedSession>(
+          'sessions.end',
+          `DELETE FROM sessions WHERE uid = $1 RETURNING ${ENDED}`,
+          [uid],
+        );
+        if (rows.length === 0) return undefined;
+        await change.record(event);
+        return ends.tell(change.tx, rows);
       }),
     endOthers: (userId, keepUid, event) =>
       changes.raw(async (change) => {
-        const { rows } = await change.tx.write<{ uid: string }>(
+        const { rows } = await change.tx.write<EndedSession>(
           'sessions.end-others',
-          `DELETE FROM sessions WHERE user_id = $1 AND uid <> $2 RETURNING uid`,
+          `DELETE FROM sessions WHERE user_id = $1 AND uid <> $2 RETURNING ${ENDED}`,
           [userId, keepUid],
         );
         for (const { uid } of rows) await change.record(event(uid));
+        await ends.tell(change.tx, rows);
+      }),
+    sweep: (limit) =>
+      database.transaction(async (tx) => {
+        const due = `SELECT uid FROM sessions WHERE expires_at <= $2 ORDER BY expires_at LIMIT $1`;
+        // With IN, PostgreSQL may read the whole table.
+        const among = kind === 'postgresql' ? `= ANY (ARRAY (${due} FOR UPDATE SKIP LOCKED))` : `IN (${due})`;
+        const { rows, count } = await tx.write<EndedSession>(
+          'sweep.sessions',
+          `DELETE FROM sessions WHERE uid ${among} RETURNING ${ENDED}`,
+          [limit, clock.now()],
+        );
+        await ends.tell(tx, rows);
+        return count;
       }),
   };
 }

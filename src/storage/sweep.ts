@@ -2,6 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { ALIVE, ALIVE_JOINS, aliveParam } from './alive.ts';
 import type { Database } from './database.ts';
+import type { Sessions } from './sessions.ts';
 import type { SqlValue } from './sql.ts';
 
 /** Rows that one batch took away; `looked`: families that live on and are looked at again when they end. */
@@ -13,6 +14,7 @@ export interface SweepCounts {
   readonly sessions: number;
   readonly throttles: number;
   readonly outbox: number;
+  readonly logoutNotices: number;
 }
 
 /** Rows of one kind in a batch at most. */
@@ -22,9 +24,9 @@ export const SWEEP_BATCH = 500;
 const TABLES = {
   artifacts: 'hash',
   denied_tokens: 'jti',
-  sessions: 'uid',
   throttles: 'key',
   outbox: 'id',
+  logout_notices: 'id',
 } as const;
 
 const end = (row: string): string =>
@@ -37,8 +39,15 @@ const NEXT_LOOK = `CASE WHEN dead_at IS NOT NULL OR COALESCE(access_ends_at, 0) 
 /** What is taken away: nothing of it is alive any more, and no access token of it is within its time. */
 const OVER = `(COALESCE(f.access_ends_at, 0) <= $2 AND (NOT COALESCE(${ALIVE}, FALSE) OR ${end('f')} <= $2))`;
 
-/** Runs one batch. */
-export async function sweepBatch({ sql, kind }: Database, clock: Clock): Promise<SweepCounts> {
+/**
+ * Runs one batch.
+ * @param sessions their end is told to clients
+ */
+export async function sweepBatch(
+  { sql, kind }: Database,
+  clock: Clock,
+  sessions: Pick<Sessions, 'sweep'>,
+): Promise<SweepCounts> {
   const postgresql = kind === 'postgresql';
   // With IN, PostgreSQL may read the whole table.
   const among = (key: string, rows: string): string =>
@@ -68,8 +77,9 @@ export async function sweepBatch({ sql, kind }: Database, clock: Clock): Promise
     looked,
     artifacts: await expired('artifacts'),
     deniedTokens: await expired('denied_tokens'),
-    sessions: await expired('sessions'),
+    sessions: await sessions.sweep(SWEEP_BATCH),
     throttles: await expired('throttles'),
     outbox: await expired('outbox'),
+    logoutNotices: await expired('logout_notices'),
   };
 }

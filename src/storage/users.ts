@@ -7,6 +7,7 @@ import type { Changes, TypedChange } from './changes.ts';
 import { isUniqueViolation, type Database } from './database.ts';
 import type { Prisma, User as Row } from './generated/postgresql/client.ts';
 import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
+import type { SessionEnds } from './session-ends.ts';
 import type { UserRecord } from './user-record.ts';
 
 /** What can be set about a user, besides password and being enabled. */
@@ -101,7 +102,12 @@ const toRow = (user: UserDocument) => ({
 
 const notFound = (): PortcullisError => new PortcullisError('not_found', 404, 'There is no such user.');
 
-export function createUserStore({ prisma }: Database, clock: Clock, changes: Changes): UserStore {
+export function createUserStore(
+  { prisma }: Database,
+  clock: Clock,
+  changes: Changes,
+  sessionEnds: SessionEnds,
+): UserStore {
   const orTaken = async <T>(work: Promise<T>): Promise<T> => {
     try {
       return await work;
@@ -204,7 +210,7 @@ export function createUserStore({ prisma }: Database, clock: Clock, changes: Cha
             ? (await renew(change, { id, version }, data)) !== undefined
             : (await change.tx.user.updateMany({ where: { id, version }, data })).count === 1;
           if (!changed) return false;
-          if (ends) await change.tx.session.deleteMany({ where: { userId: id } });
+          if (ends) await sessionEnds.ofUser(change.tx, id);
           for (const event of events) await change.record(event);
           return true;
         }),
@@ -217,9 +223,8 @@ export function createUserStore({ prisma }: Database, clock: Clock, changes: Cha
           if ((await change.tx.user.count({ where: { id } })) === 0) throw notFound();
           throw new PortcullisError('user_changed', 409, 'The user was changed meanwhile, try again.');
         }
-        const sessions = change.tx.session;
-        await sessions.deleteMany({ where: { userId: id, uid: { not: keepSessionUid } } });
-        await sessions.updateMany({
+        await sessionEnds.ofUser(change.tx, id, keepSessionUid);
+        await change.tx.session.updateMany({
           where: { userId: id, uid: keepSessionUid },
           data: { userGeneration: generation },
         });
@@ -242,21 +247,21 @@ export function createUserStore({ prisma }: Database, clock: Clock, changes: Cha
           if ((await change.tx.user.count({ where: { id } })) === 0) throw notFound();
           return false;
         }
-        if (!enabled) await change.tx.session.deleteMany({ where: { userId: id } });
+        if (!enabled) await sessionEnds.ofUser(change.tx, id);
         await change.record(event);
         return true;
       }),
     revokeAll: (id, event) =>
       changes.typed(async (change) => {
         if ((await renew(change, { id }, {})) === undefined) throw notFound();
-        await change.tx.session.deleteMany({ where: { userId: id } });
+        await sessionEnds.ofUser(change.tx, id);
         await change.record(event);
       }),
     delete: (id, event) =>
       changes.typed(async (change) => {
         const { count } = await change.tx.user.deleteMany({ where: { id } });
         if (count === 0) return false;
-        await change.tx.session.deleteMany({ where: { userId: id } });
+        await sessionEnds.ofUser(change.tx, id);
         await change.tx.consent.deleteMany({ where: { userId: id } });
         await change.tx.totpSecret.deleteMany({ where: { userId: id } });
         await change.tx.passkey.deleteMany({ where: { userId: id } });

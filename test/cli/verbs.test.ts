@@ -34,6 +34,12 @@ const VERBS: readonly (readonly [string, string, string, unknown?])[] = [
   ['clients get we/b', 'clients:read', 'GET /clients/we%2Fb'],
   ['clients create --id web', 'clients:write', 'POST /clients', { client_id: 'web' }],
   [
+    'clients update web --backchannel-logout-uri https://a.example/x --backchannel-logout-session-required',
+    'clients:write',
+    'PATCH /clients/web',
+    { backchannel_logout_uri: 'https://a.example/x', backchannel_logout_session_required: true },
+  ],
+  [
     'clients create --public --native --redirect-uri a:/b --redirect-uri c:/d --scope x --no-require-pkce --rotation-grace 10',
     'clients:write',
     'POST /clients',

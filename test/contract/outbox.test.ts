@@ -1,7 +1,8 @@
 /** Events on their way to webhooks, on every database. */
 import { createHmac } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { backoff, createDeliverer, MAX_ATTEMPTS, type Deliverer } from '../../src/delivery/deliverer.ts';
+import { createDeliverer } from '../../src/delivery/deliverer.ts';
+import { backoff, MAX_ATTEMPTS, type Deliverer } from '../../src/delivery/lanes.ts';
 import { createOutbound } from '../../src/delivery/outbound.ts';
 import { CLAIM } from '../../src/storage/outbox.ts';
 import { openSubscriptions } from '../../src/storage/subscriptions.ts';

@@ -95,7 +95,7 @@ export async function openWorld(kind: DatabaseKind) {
     },
     accounts: createAccounts(storage.users, createPasswords()),
     throttle: createThrottle(storage.throttles, dataKeys, clock),
-    sweep: () => sweepBatch(database, clock),
+    sweep: () => sweepBatch(database, clock, storage.sessions),
     close: async () => {
       await database.close();
       await fresh.close();
