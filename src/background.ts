@@ -31,7 +31,7 @@ export interface Duty {
 }
 
 export interface BackgroundDependencies {
-  readonly settings: Pick<Settings, 'databaseUrl' | 'keyPollSeconds'>;
+  readonly settings: Pick<Settings, 'databaseUrl' | 'keyPollSeconds' | 'auditRetentionDays'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'watchKeys'>;
@@ -133,7 +133,8 @@ export function startBackground(dependencies: BackgroundDependencies): Backgroun
     {
       name: 'sweep',
       every: SWEEP_REST,
-      run: (more) => sweepAll(() => sweepBatch(database, clock, storage.sessions), more),
+      run: (more) =>
+        sweepAll(() => sweepBatch(database, clock, storage.sessions, settings.auditRetentionDays), more),
     },
   ];
   const duties = [...own, ...(dependencies.duties ?? [])].map(({ name, every, run }) =>

@@ -144,6 +144,12 @@ export const definitions = {
     '0 (no cap)',
     'refresh token families of one user over all clients; the oldest ends first',
   ),
+  auditRetentionDays: setting(
+    'PORTCULLIS_AUDIT_RETENTION_DAYS',
+    read.integer(0, 36_500),
+    '0 (for ever)',
+    'days that audit events are kept; the background sweep deletes older ones',
+  ),
   keyRotationDays: setting(
     'PORTCULLIS_KEY_ROTATION_DAYS',
     read.integer(1, 3650),

@@ -27,6 +27,7 @@ export const describeSettings = (
   PORTCULLIS_SESSION_MAX_TTL: settings.sessionMaxTtl,
   PORTCULLIS_ROTATION_GRACE: settings.rotationGrace,
   PORTCULLIS_MAX_FAMILIES_PER_USER: settings.maxFamiliesPerUser,
+  PORTCULLIS_AUDIT_RETENTION_DAYS: settings.auditRetentionDays,
   PORTCULLIS_KEY_ROTATION_DAYS: settings.keyRotationDays,
   PORTCULLIS_KEY_POLL_SECONDS: settings.keyPollSeconds,
   PORTCULLIS_JWKS_MAX_AGE: settings.jwksMaxAge,

@@ -32,6 +32,8 @@ export interface Settings {
   readonly rotationGrace: number;
   /** 0 = no cap. */
   readonly maxFamiliesPerUser: number;
+  /** 0 = for ever. */
+  readonly auditRetentionDays: number;
   readonly keyRotationDays: number;
   readonly keyPollSeconds: number;
   readonly jwksMaxAge: number;
@@ -179,6 +181,7 @@ function assemble(values: Values, io: SettingsIo, broken: Set<string>, faults: s
     sessionMaxTtl: values.sessionMaxTtl ?? 7_776_000,
     rotationGrace: values.rotationGrace ?? 0,
     maxFamiliesPerUser: values.maxFamiliesPerUser ?? 0,
+    auditRetentionDays: values.auditRetentionDays ?? 0,
     keyRotationDays: values.keyRotationDays ?? 90,
     keyPollSeconds: values.keyPollSeconds ?? 30,
     jwksMaxAge: values.jwksMaxAge ?? 300,

@@ -23,6 +23,7 @@ export async function sweep(
     throttles: 0,
     outbox: 0,
     logoutNotices: 0,
+    auditEvents: 0,
   };
   for (let batches = 0; batches < MAX_BATCHES && (batches === 0 || goOn()); batches++) {
     const counts = await batch();
@@ -35,6 +36,7 @@ export async function sweep(
       throttles: total.throttles + counts.throttles,
       outbox: total.outbox + counts.outbox,
       logoutNotices: total.logoutNotices + counts.logoutNotices,
+      auditEvents: total.auditEvents + counts.auditEvents,
     };
     const { families, looked, ...others } = counts;
     if ([families + looked, ...Object.values(others)].every((count) => count < SWEEP_BATCH)) break;

@@ -28,7 +28,7 @@ export interface AuditLog {
 }
 
 /** The least id of an instant: ten characters of time, then nothing. */
-const leastId = (time: number): string => sortableId(Math.max(0, time)).slice(0, 10);
+export const leastId = (time: number): string => sortableId(Math.max(0, time)).slice(0, 10);
 
 export function createAuditLog({ prisma }: Database): AuditLog {
   return {

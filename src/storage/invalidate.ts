@@ -16,6 +16,7 @@ const USED_ONCE = ['ReplayDetection', 'PasskeyChallenge', 'DeviceCodePoll', 'Dev
  * Ends every session, family, code, mailed link and access token, in one transaction with its audit row. JWTs die by
  * the new generations of their client, user or consent. Clients, secrets, users and what they consented to stay.
  * Safe while servers run: they forget what they keep of clients.
+ * No client is told by back-channel logout: there may be a million sessions, and every refresh fails from now on.
  * @param reason the dead reason of the families
  */
 export const invalidateEverything = (changes: Changes, clock: Clock, reason: string): Promise<Invalidated> =>

@@ -1,6 +1,7 @@
 /** Takes away what has expired, a small batch at a time: safe on several nodes at once, and never a long lock. */
 import type { Clock } from '../lib/clock.ts';
 import { ALIVE, ALIVE_JOINS, aliveParam } from './alive.ts';
+import { leastId } from './audit.ts';
 import type { Database } from './database.ts';
 import type { Sessions } from './sessions.ts';
 import type { SqlValue } from './sql.ts';
@@ -15,10 +16,13 @@ export interface SweepCounts {
   readonly throttles: number;
   readonly outbox: number;
   readonly logoutNotices: number;
+  readonly auditEvents: number;
 }
 
 /** Rows of one kind in a batch at most. */
 export const SWEEP_BATCH = 500;
+
+const DAY = 86_400_000;
 
 /** Where expired rows lie, and their key. */
 const TABLES = {
@@ -42,11 +46,13 @@ const OVER = `(COALESCE(f.access_ends_at, 0) <= $2 AND (NOT COALESCE(${ALIVE}, F
 /**
  * Runs one batch.
  * @param sessions their end is told to clients
+ * @param auditDays how long audit events are kept; 0 = for ever
  */
 export async function sweepBatch(
   { sql, kind }: Database,
   clock: Clock,
   sessions: Pick<Sessions, 'sweep'>,
+  auditDays = 0,
 ): Promise<SweepCounts> {
   const postgresql = kind === 'postgresql';
   // With IN, PostgreSQL may read the whole table.
@@ -72,6 +78,11 @@ export async function sweepBatch(
     const rows = `SELECT ${TABLES[table]} FROM ${table} WHERE expires_at <= $2 ORDER BY expires_at LIMIT $1${lock}`;
     return write(table, `DELETE FROM ${table} WHERE ${among(TABLES[table], rows)}`, [SWEEP_BATCH, now]);
   };
+  const oldEvents = (): Promise<number> => {
+    const rows = `SELECT id FROM audit_events WHERE id < $2 ORDER BY id LIMIT $1${lock}`;
+    const params = [SWEEP_BATCH, leastId(now - auditDays * DAY)];
+    return write('audit', `DELETE FROM audit_events WHERE ${among('id', rows)}`, params);
+  };
   return {
     families,
     looked,
@@ -81,5 +92,6 @@ export async function sweepBatch(
     throttles: await expired('throttles'),
     outbox: await expired('outbox'),
     logoutNotices: await expired('logout_notices'),
+    auditEvents: auditDays === 0 ? 0 : await oldEvents(),
   };
 }

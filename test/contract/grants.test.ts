@@ -300,13 +300,31 @@ describe.each(databaseKinds)('grants on %s', (kind) => {
       expect(await counts()).toEqual([0, 0, 0, 0]);
     });
 
+    it('takes audit events that are older than they are kept, in batches; without a limit none', async () => {
+      const record = () => world.changes.record({ type: 'logout.completed', detail: {} });
+      const kept = () => world.database.prisma.auditEvent.count();
+      const before = await kept();
+      for (let i = 0; i <= SWEEP_BATCH; i++) await record();
+      world.time.now += 30 * DAY;
+      await record();
+      const all = before + SWEEP_BATCH + 2;
+      expect(await world.sweep()).toMatchObject({ auditEvents: 0 });
+      expect(await world.sweep(30)).toMatchObject({ auditEvents: 0 }); // to the millisecond
+      expect(await kept()).toBe(all);
+      world.time.now += 1;
+      expect(await world.sweep(30)).toMatchObject({ auditEvents: SWEEP_BATCH });
+      expect(await kept()).toBe(all - SWEEP_BATCH);
+      await world.sweep(30);
+      expect(await kept()).toBe(1);
+    });
+
     it('works in batches, and on several nodes at once takes each row once', async () => {
       const expiresAt = BigInt(world.time.now);
       await world.database.prisma.deniedToken.createMany({
         data: Array.from({ length: 2 * SWEEP_BATCH + 1 }, (_, i) => ({ jti: `jti-${i}`, expiresAt })),
       });
       expect((await world.sweep()).deniedTokens).toBe(SWEEP_BATCH);
-      const totals = await Promise.all([sweep(world.sweep), sweep(world.sweep)]);
+      const totals = await Promise.all([sweep(() => world.sweep()), sweep(() => world.sweep())]);
       expect(totals.reduce((sum, { deniedTokens }) => sum + deniedTokens, 0)).toBe(SWEEP_BATCH + 1);
     });
   });

@@ -95,7 +95,8 @@ export async function openWorld(kind: DatabaseKind) {
     },
     accounts: createAccounts(storage.users, createPasswords()),
     throttle: createThrottle(storage.throttles, dataKeys, clock),
-    sweep: () => sweepBatch(database, clock, storage.sessions),
+    /** @param auditDays how long audit events are kept */
+    sweep: (auditDays?: number) => sweepBatch(database, clock, storage.sessions, auditDays),
     close: async () => {
       await database.close();
       await fresh.close();

@@ -32,3 +32,24 @@ describe.each(databaseKinds)('the background work on %s', (kind) => {
     await database.drop();
   }, 60_000);
 });
+
+it('the background work deletes audit events after PORTCULLIS_AUDIT_RETENTION_DAYS', async () => {
+  const database = await freshDatabase('sqlite');
+  const [databaseUrl, day] = [database.url, 86_400_000];
+  const clock = { now: () => Date.now() - 3 * day };
+  const first = await startTestServer({ databaseUrl, clock });
+  await first.close();
+  const { secretKeys } = first;
+  const second = await startTestServer({
+    databaseUrl,
+    secretKeys,
+    env: { PORTCULLIS_AUDIT_RETENTION_DAYS: '2' },
+  });
+  const { prisma } = second.app.domain.storage.database;
+  await second.app.domain.accounts.create({ username: 'new' }, { actor: 'test' });
+  const oldest = async () => Number((await prisma.auditEvent.findFirst({ orderBy: { id: 'asc' } }))?.time);
+  await until('deleted', async () => (await oldest()) > Date.now() - day);
+  expect(await prisma.auditEvent.count({ where: { type: 'user.created' } })).toBe(1);
+  await second.close();
+  await database.drop();
+}, 60_000);

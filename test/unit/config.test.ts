@@ -60,6 +60,7 @@ describe('defaults', () => {
       sessionMaxTtl: 90 * 86_400,
       rotationGrace: 0,
       maxFamiliesPerUser: 0,
+      auditRetentionDays: 0,
       keyRotationDays: 90,
       keyPollSeconds: 30,
       jwksMaxAge: 300,
