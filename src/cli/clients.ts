@@ -41,6 +41,11 @@ const fields: readonly Field[] = [
     number,
   ),
   option('--refresh-token-max-ttl <seconds>', 'refresh_token_max_ttl', 'longest life of a family', number),
+  ...toggle(
+    'refresh-tokens-end-with-session',
+    'refresh_tokens_end_with_session',
+    'never grant it offline_access: what it holds ends with the browser session',
+  ),
   option(
     '--rotation-grace <seconds>',
     'rotation_grace',

@@ -118,6 +118,9 @@ export const clientSchema = z.strictObject({
   access_token_ttl: seconds('life of its access tokens'),
   refresh_token_idle_ttl: seconds('life of an unused refresh token'),
   refresh_token_max_ttl: seconds('life of a family of refresh tokens'),
+  refresh_tokens_end_with_session: flag(false).describe(
+    'offline_access is never granted: its refresh tokens die at the latest when the browser session ends',
+  ),
   rotation_grace: whole(0, 60).optional().describe('seconds in which a spent refresh token may be retried'),
   max_families_per_user: whole(0, 1_000_000).optional().describe('0 = no cap'),
 });

@@ -16,7 +16,7 @@ import { createInteractionPolicy } from './interaction-policy.ts';
 import { createRenderers } from './renderers.ts';
 import { GENERATION_CLAIM, GRANT_CLAIM } from './jwt-access-tokens.ts';
 import { stateOf } from './request-state.ts';
-import { createResources } from './resources.ts';
+import { createResources, scopeList } from './resources.ts';
 import { createVisibility } from './visibility.ts';
 
 /** Seconds. RFC 9700, 2.1.1 and OAuth 2.1: a code lives a minute at most. */
@@ -51,6 +51,20 @@ function requireState(ctx: KoaContextWithOIDC, state: unknown, client: Client): 
   if (state === undefined && recordOf(client).metadata.require_state) {
     throw new errors.InvalidRequest('state must be sent by this client');
   }
+}
+
+/** A client whose refresh tokens end with the session is not granted `offline_access`: it is left out, silently. */
+function dropOfflineAccess({ oidc }: KoaContextWithOIDC, client: Client): void {
+  const { params, route } = oidc;
+  if (!params || route === 'device_authorization') return; // a device has no session that could end
+  if (!recordOf(client).metadata.refresh_tokens_end_with_session) return;
+  const kept = scopeList(params['scope']).filter((name) => name !== 'offline_access');
+  params['scope'] = kept.length > 0 ? kept.join(' ') : undefined;
+}
+
+function checkRequest(ctx: KoaContextWithOIDC, state: unknown, client: Client): void {
+  requireState(ctx, state, client);
+  dropOfflineAccess(ctx, client);
 }
 
 const atLeastOne = (seconds: number): number => Math.max(1, Math.floor(seconds));
@@ -122,7 +136,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       short: { httpOnly: true, sameSite: 'lax' },
     },
     pkce: { required: (_ctx, client) => recordOf(client).metadata.require_pkce },
-    extraParams: { state: requireState }, // a parameter that is known already: this only adds the check
+    extraParams: { state: checkRequest }, // a parameter that is known already: this only adds the checks
     clientBasedCORS: (_ctx, origin, client) => recordOf(client).metadata.allowed_origins.includes(origin),
     fetch: fetchKeySet,
     findAccount: createFindAccount(deps),

@@ -40,6 +40,12 @@ const VERBS: readonly (readonly [string, string, string, unknown?])[] = [
     { backchannel_logout_uri: 'https://a.example/x', backchannel_logout_session_required: true },
   ],
   [
+    'clients update web --refresh-tokens-end-with-session',
+    'clients:write',
+    'PATCH /clients/web',
+    { refresh_tokens_end_with_session: true },
+  ],
+  [
     'clients create --public --native --redirect-uri a:/b --redirect-uri c:/d --scope x --no-require-pkce --rotation-grace 10',
     'clients:write',
     'POST /clients',

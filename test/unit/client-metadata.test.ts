@@ -72,6 +72,7 @@ describe('a client document', () => {
       require_pushed_authorization_requests: false,
       dpop_bound_access_tokens: false,
       backchannel_logout_session_required: false,
+      refresh_tokens_end_with_session: false,
       serves: [],
     });
   });
@@ -114,6 +115,7 @@ describe('a client document', () => {
       access_token_ttl: 1,
       refresh_token_idle_ttl: 60,
       refresh_token_max_ttl: 60,
+      refresh_tokens_end_with_session: true,
       rotation_grace: 60,
       max_families_per_user: 3,
     };

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Browser } from '../../support/browser.ts';
 import { databaseKinds } from '../../support/databases.ts';
 import { startWorld, type World } from '../../support/fixtures.ts';
-import { ask, replyOf } from '../support/authorization.ts';
+import { ask, authorizationQuery, replyOf } from '../support/authorization.ts';
 
 const OUT = 'https://shop.example/out';
 
@@ -79,6 +79,40 @@ describe.each(databaseKinds)('logout on %s', (kind) => {
       expect(await world.introspect(tokens.access_token)).toMatchObject({ active: true });
       expect((await world.refresh(world.web, tokens.refresh_token ?? '')).status).toBe(200);
     }
+  });
+
+  it('ends every family of a client whose refresh tokens end with the session, offline_access or not', async () => {
+    const bound = await world.client({
+      client_id: 'bound',
+      redirect_uris: ['https://bound.example/cb'],
+      grant_types: ['authorization_code', 'refresh_token'],
+      scope: 'openid offline_access orders:read',
+      refresh_tokens_end_with_session: true,
+    });
+    const params = { prompt: 'consent', scope: 'openid offline_access orders:read' };
+    const { browser } = await world.authorize(world.web);
+    const page = await ask(world, bound, params, browser);
+    expect(page.page).toBe('consent');
+    expect(page.seen.text).not.toContain('data-scope="offline_access"');
+    const tokens = await world.tokens(bound, { browser, params });
+    expect(tokens.scope).toBe('openid orders:read');
+    const pushed = await world.post<{ request_uri: string }>(
+      '/par',
+      Object.fromEntries(new URLSearchParams(authorizationQuery(bound, params))),
+      bound,
+    );
+    const query = new URLSearchParams({ client_id: 'bound', request_uri: pushed.body.request_uri });
+    const asked = await browser.go(`${world.url}/authorize?${query.toString()}`);
+    expect(asked.page).toBe('consent');
+    expect(asked.text).not.toContain('data-scope="offline_access"');
+    const renewed = await world.refresh(bound, tokens.refresh_token ?? '');
+    expect(renewed.status).toBe(200);
+    await browser.submit(await logoutAt(browser), { decision: 'logout' });
+    expect(await world.introspect(renewed.body.access_token)).toEqual({ active: false });
+    expect((await world.refresh(bound, renewed.body.refresh_token ?? '')).status).toBe(400);
+    // Alone, it leaves nothing to ask for.
+    const nothing = await ask(world, bound, { ...params, scope: 'offline_access' }, world.browser());
+    expect(nothing.status).toBeLessThan(500);
   });
 
   it('stays: nothing ends, and the page says so', async () => {
