@@ -14,7 +14,7 @@ import { pipeline } from 'node:stream/promises';
 import { StartError } from '../lib/errors.ts';
 import { randomId } from '../lib/ids.ts';
 import { VERSION } from '../lib/version.ts';
-import { migrationNames } from './migrate.ts';
+import { migrationNames, onlyExpands } from './migrate.ts';
 import { copyFile, inspectFile, moveTo, replaceFile, settleFile } from './sqlite/copy.ts';
 import { pathOf } from './sqlite/open.ts';
 
@@ -104,7 +104,7 @@ export async function verifyBackup(file: string): Promise<Verified> {
   }
   const { migrations, secretKeys } = inspectFile(file);
   const known = await migrationNames('sqlite');
-  const unknown = migrations.find((name) => !known.includes(name));
+  const unknown = migrations.find((name) => !known.includes(name) && !onlyExpands(name));
   if (unknown !== undefined) {
     throw new StartError(`${file} is newer than this release: it has the migration ${unknown}`);
   }

@@ -39,6 +39,12 @@ interface Row {
 
 const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url);
 
+/**
+ * Whether a release that does not know this migration may run on it all the same: it only adds what may be left out.
+ * The name says so, because the name is all that an older release finds in the database.
+ */
+export const onlyExpands = (name: string): boolean => /^\d{14}_expand_/.test(name);
+
 /** The advisory lock of Prisma's own engine. */
 const LOCK = 72_707_369;
 
@@ -66,7 +72,8 @@ const TABLE = {
 
 /**
  * Applies what is pending, each migration in a transaction of its own. Safe when several processes start at once.
- * @throws StartError when the database is newer than this release, or a migration was edited, or one fails
+ * @throws StartError when the database is newer than this release by more than what `onlyExpands`, or a migration was
+ *   edited, or one fails
  */
 export async function migrate(
   database: Database,
@@ -146,6 +153,7 @@ async function inspect(
   for (const row of rows) {
     const migration = known.get(row.migration_name);
     if (!migration) {
+      if (onlyExpands(row.migration_name) && row.finished !== 0) continue;
       throw new StartError(
         `the database is newer than this release: it has the migration ${row.migration_name}; start a newer release`,
       );

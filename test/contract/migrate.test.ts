@@ -13,7 +13,7 @@ import {
 } from '../../scripts/migrate-diff.ts';
 import { StartError } from '../../src/lib/errors.ts';
 import { openDatabase, type Database } from '../../src/storage/database.ts';
-import { migrate, migrationStatus } from '../../src/storage/migrate.ts';
+import { migrate, migrationStatus, onlyExpands } from '../../src/storage/migrate.ts';
 import { startChild } from '../support/child.ts';
 import { databaseKinds, freshDatabase, type FreshDatabase } from '../support/databases.ts';
 
@@ -132,6 +132,23 @@ describe.each(databaseKinds)('migrations: %s', (kind) => {
     );
   });
 
+  it('one of a newer release whose name says that it only expands stops nothing', async () => {
+    put('20260103000000_expand_notes', `alter table notes add column colour text;`);
+    put('20260104000000_four', `insert into notes values ('four', 'red')`);
+    await migrate(database, { directory });
+    rmSync(join(folder, kind, '20260104000000_four'), { recursive: true });
+    rmSync(join(folder, kind, '20260103000000_expand_notes'), { recursive: true });
+    expect(await refusal(migrate(database, { directory }))).toMatch(/newer than this release.*four/);
+    const applied = `where migration_name = '20260103000000_expand_notes'`;
+    await database.sql.write(
+      'contracted',
+      `delete from _prisma_migrations where migration_name = '20260104000000_four'`,
+    );
+    expect(await migrate(database, { directory })).toEqual({ applied: [] });
+    await database.sql.write('unfinished', `update _prisma_migrations set finished_at = null ${applied}`);
+    expect(await refusal(migrate(database, { directory }))).toMatch(/newer than this release.*expand_notes/);
+  });
+
   it('one that failed earlier under other tools stops the start until it is resolved', async () => {
     await migrate(database, { directory });
     const last = `where migration_name = '20260102000000_two'`;
@@ -178,5 +195,41 @@ describe.each(databaseKinds)('migrations: %s', (kind) => {
     expect(await diff(kind)).toBeUndefined();
     const changed = schemaOf(kind).replace('model Lease {', 'model Lease {\n  extra String?\n');
     expect(await diff(kind, changed)).toMatch(/ALTER TABLE "leases" ADD COLUMN\s+"extra" TEXT;/);
+  });
+});
+
+/** What code that does not know of it cannot trip over. */
+const ADDITIONS: readonly RegExp[] = [
+  /^CREATE TABLE /i,
+  /^CREATE (?:UNIQUE )?INDEX /i,
+  /^ALTER TABLE \S+ ADD COLUMN\s+\S+ (?:(?!NOT NULL).)*$/is,
+  /^ALTER TABLE \S+ ADD COLUMN\s+.* NOT NULL DEFAULT .*$/is,
+];
+
+/** Statements that keep a migration from being called an expansion. */
+function otherThanAdditions(sql: string): string[] {
+  const statements = sql.replaceAll(/--.*$/gm, '').split(';');
+  return statements
+    .map((statement) => statement.trim())
+    .filter((statement) => statement !== '' && !ADDITIONS.some((addition) => addition.test(statement)));
+}
+
+describe('a migration that is called an expansion', () => {
+  it.each(['sqlite', 'postgresql'] as const)('only adds what older code may leave out: %s', (kind) => {
+    for (const { path, migrationFile } of migrationList(kind).migrationDirectories) {
+      if (!onlyExpands(path) || migrationFile.content.tag !== 'ok') continue;
+      expect({ path, others: otherThanAdditions(migrationFile.content.value) }).toEqual({ path, others: [] });
+    }
+  });
+
+  it.each([
+    ['ALTER TABLE "a" ADD COLUMN     "b" INTEGER NOT NULL DEFAULT 0, ADD COLUMN "c" TEXT;', true],
+    ['-- AlterTable\nALTER TABLE "a" ADD COLUMN "b" TEXT;\nCREATE TABLE "c" ("d" TEXT NOT NULL);', true],
+    ['ALTER TABLE "a" ADD COLUMN "b" TEXT NOT NULL;', false],
+    ['ALTER TABLE "a" DROP COLUMN "b";', false],
+    ['ALTER TABLE "a" RENAME COLUMN "b" TO "c";', false],
+    ['CREATE TABLE "new_a" ("b" TEXT);\nDROP TABLE "a";\nALTER TABLE "new_a" RENAME TO "a";', false],
+  ])('%s: %s', (sql, good) => {
+    expect(otherThanAdditions(sql).length === 0).toBe(good);
   });
 });
