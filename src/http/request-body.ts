@@ -1,5 +1,6 @@
 /** Reads request bodies, bounded and strict, before anything else looks at them. */
 import type { IncomingMessage } from 'node:http';
+import { unescape } from 'node:querystring';
 import { PortcullisError } from '../lib/errors.ts';
 
 /** Bytes. */
@@ -12,7 +13,7 @@ const malformed = (why: string): PortcullisError => new PortcullisError('invalid
 
 /**
  * The body's bytes.
- * @throws PortcullisError 413 when it is over the limit; what is left unread is dropped with the connection
+ * @throws PortcullisError 400 when it ends early, 413 when it is over the limit; what is left unread is dropped with the connection
  */
 async function readBody(req: IncomingMessage, limit = BODY_LIMIT): Promise<Buffer> {
   const encoding = req.headers['content-encoding'];
@@ -23,10 +24,16 @@ async function readBody(req: IncomingMessage, limit = BODY_LIMIT): Promise<Buffe
   if (declared > limit) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > limit) throw tooLarge();
-    chunks.push(chunk);
+  try {
+    for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > limit) throw tooLarge();
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    // Hung up halfway: nobody reads the answer, but the log is not to take it for a failure of ours.
+    if (error instanceof PortcullisError) throw error;
+    throw malformed('The request body ended early.');
   }
   return Buffer.concat(chunks, size);
 }
@@ -51,8 +58,12 @@ function decodeText(bytes: Buffer): string {
   }
 }
 
-/** One name or value; what is not UTF-8 is refused, where `node:querystring` would guess. */
-function decodePart(text: string): string {
+/**
+ * One name or value; what is not UTF-8 is refused, where `node:querystring` would guess.
+ * @param lenient it is guessed all the same, and may hold NUL
+ */
+function decodePart(text: string, lenient = false): string {
+  if (lenient) return unescape(text.replaceAll('+', ' '));
   let decoded: string;
   try {
     decoded = decodeURIComponent(text.replaceAll('+', ' '));
@@ -65,9 +76,11 @@ function decodePart(text: string): string {
 
 /**
  * Parses `application/x-www-form-urlencoded`, UTF-8 only.
+ * @param lenient name of a parameter whose value may be rubbish: a malformed token is not a malformed request, but a
+ *   token that is not alive (RFC 7662, 2.2; RFC 7009, 2.2)
  * @throws PortcullisError 400, 413
  */
-export async function readForm(req: IncomingMessage): Promise<Form> {
+export async function readForm(req: IncomingMessage, lenient?: string): Promise<Form> {
   const { type, charset } = contentType(req);
   const bytes = await readBody(req);
   if (type !== 'application/x-www-form-urlencoded') {
@@ -82,7 +95,7 @@ export async function readForm(req: IncomingMessage): Promise<Form> {
     if (part === '') continue;
     const at = part.indexOf('=');
     const name = decodePart(at < 0 ? part : part.slice(0, at));
-    const value = at < 0 ? '' : decodePart(part.slice(at + 1));
+    const value = at < 0 ? '' : decodePart(part.slice(at + 1), name === lenient);
     const before = form[name];
     form[name] = before === undefined ? value : [before, value].flat();
   }

@@ -6,6 +6,8 @@ interface Route {
   readonly methods: readonly string[];
   /** `form`: the body is read before the engine sees it. */
   readonly body?: 'form';
+  /** Name of the parameter whose value may be rubbish; see `readForm`. */
+  readonly lenient?: string;
   /** Served by the engine. */
   readonly engine?: true;
   /** For programs: errors are OAuth's JSON; with OPTIONS among its methods, CORS for registered origins. */
@@ -20,8 +22,8 @@ const OPEN = ['GET', 'HEAD', 'OPTIONS'] as const;
 const exact: Readonly<Record<string, Omit<Route, 'pattern'>>> = {
   '/authorize': { methods: ['GET', 'POST'], body: 'form', engine: true },
   '/token': ENDPOINT,
-  '/revoke': ENDPOINT,
-  '/introspect': { ...ENDPOINT, methods: ['POST'] },
+  '/revoke': { ...ENDPOINT, lenient: 'token' },
+  '/introspect': { ...ENDPOINT, methods: ['POST'], lenient: 'token' },
   '/par': ENDPOINT,
   '/userinfo': { ...ENDPOINT, methods: ['GET', 'POST', 'OPTIONS'] },
   '/logout': { methods: ['GET', 'POST'], body: 'form', engine: true },
@@ -58,6 +60,12 @@ const patterns: readonly (Route & { readonly match: RegExp })[] = [
     body: 'form',
   },
   { match: /^\/assets\/[\w.-]+$/, pattern: '/assets/:name', methods: GET },
+];
+
+/** Of all routes. */
+export const routePatterns: readonly string[] = [
+  ...Object.keys(exact),
+  ...patterns.map(({ pattern }) => pattern),
 ];
 
 /** The route of a path below the issuer's path. */

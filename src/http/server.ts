@@ -141,7 +141,8 @@ export function createServer(deps: ServerDependencies): Koa {
       throw new PortcullisError('invalid_request', 405, 'This address does not answer to that method.');
     }
     const answer = async (): Promise<void> => {
-      const form = route.body === 'form' && ctx.method === 'POST' ? await readForm(ctx.req) : undefined;
+      const form =
+        route.body === 'form' && ctx.method === 'POST' ? await readForm(ctx.req, route.lenient) : undefined;
       if (!route.engine) {
         (ctx.state as { form?: Form }).form = form ?? {};
         await own(ctx, next);

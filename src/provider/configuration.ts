@@ -222,7 +222,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
     const options = optionsOf(recordOf(client), settings);
     const rotated = ctx.oidc.entities['RotatedRefreshToken'] !== undefined;
     const endsAt = rotated ? stateOf(ctx).endsAt : undefined;
-    const left = endsAt === undefined ? options.refreshMaxTtl : toSeconds(endsAt - clock.now());
+    const left = endsAt === undefined ? options.refreshMaxTtl : toSeconds(endsAt) - toSeconds(clock.now());
     return atLeastOne(Math.min(options.refreshIdleTtl, left));
   }
 }

@@ -87,12 +87,17 @@ export function createTokenInspector(dependencies: {
   // At the epoch nothing has expired: an expired token is told apart from one that is not ours.
   const verify = createTokenVerifier(ring, issuer, { now: () => 0 });
 
-  const isAlive = async (facts: Facts, id: string, generation: string | undefined): Promise<boolean> => {
+  /** @param jti undefined for an opaque token, which is destroyed instead of being denied */
+  const isAlive = async (
+    facts: Facts,
+    jti: string | undefined,
+    generation: string | undefined,
+  ): Promise<boolean> => {
     const { client_id: clientId = '', grant_id: grantId, user_id: userId } = facts;
     if (grantId === undefined) {
-      return generation !== undefined && accessTokens.clientAlive(clientId, generation, id);
+      return generation !== undefined && accessTokens.clientAlive(clientId, generation, jti);
     }
-    const owner = await accessTokens.ownerOf(grantId, id);
+    const owner = await accessTokens.ownerOf(grantId, jti);
     return owner?.clientId === clientId && owner.userId === userId;
   };
 
@@ -141,7 +146,7 @@ export function createTokenInspector(dependencies: {
       };
       return {
         facts,
-        alive: await isAlive(facts, token, clientGeneration),
+        alive: await isAlive(facts, undefined, clientGeneration),
         async end(event) {
           await artifacts.destroy(kind, token);
           await changes.record(event);

@@ -14,11 +14,14 @@ export interface TokenOwner {
 }
 
 export interface AccessTokens {
-  /** The owner while the family is alive and the token is not denied. One query. */
-  ownerOf(familyId: string, jti: string): Promise<TokenOwner | undefined>;
+  /**
+   * The owner while the family is alive and the token is not denied. One query.
+   * @param jti undefined for an opaque token, which is destroyed instead of being denied
+   */
+  ownerOf(familyId: string, jti: string | undefined): Promise<TokenOwner | undefined>;
   /**
    * Whether a client's own token is alive: client enabled, of this generation, token not denied. One query.
-   * @param jti undefined for an opaque token, which is destroyed instead of being denied
+   * @param jti as above
    */
   clientAlive(clientId: string, generation: string, jti: string | undefined): Promise<boolean>;
   /** Denies one token until its expiry (epoch milliseconds), with its audit row. Idempotent. */
@@ -43,7 +46,7 @@ export function createAccessTokens(
       const [row] = await sql.read<{ userId: string; clientId: string; sessionUid: string | null }>(
         'access-tokens.owner',
         OWNER,
-        [familyId, aliveParam(clock), jti],
+        [familyId, aliveParam(clock), jti ?? ''],
       );
       return row && { ...row, sessionUid: row.sessionUid ?? undefined };
     },

@@ -170,6 +170,17 @@ describe.each(databaseKinds)('a token request on %s', { timeout: 120_000 }, (kin
     });
   });
 
+  it('that exchanges a code without a refresh token and loses the answer of its commit: 503, the code is spent', async () => {
+    const send = async (): Promise<Attempt> => code(bare, JWT);
+    const steps = await stepsOf(tapped, (await send()).send);
+    const attempt = await send();
+    unavailableAnswer(await withFault(tapped, { step: steps.length - 1, when: 'after' }, attempt.send));
+    const again = await attempt.send();
+    expect([again.status, again.body.error]).toEqual([400, 'invalid_grant']);
+    // A new sign-in is all it takes.
+    expect((await (await send()).send()).status).toBe(200);
+  });
+
   it('whose refresh commits and loses its answer gets the successor inside the grace window', async () => {
     const { send } = await refresh(graceful, JWT);
     unavailableAnswer(await withFault(tapped, { step: 1, when: 'after', lasting: true }, send));

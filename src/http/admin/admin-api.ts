@@ -143,7 +143,7 @@ function readQuery(ctx: Context, { query }: Route): unknown {
 async function readBody(ctx: Context, spec: BodySpec | undefined): Promise<unknown> {
   if (!spec) return undefined;
   if (!spec.form || !ctx.is('application/x-www-form-urlencoded')) return readJson(ctx.req);
-  return { ...(await readForm(ctx.req)) };
+  return { ...(await readForm(ctx.req, 'token')) }; // only tokens are asked about by form
 }
 
 /** Streams documents, one a line. What goes wrong before the first is still a problem document. */

@@ -14,7 +14,7 @@ export interface Found extends Place {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** @throws PortcullisError 404 when nothing is there, 400 when it is not properly encoded */
+/** @throws PortcullisError 404 when nothing is there */
 export type Router = (path: string) => Found;
 
 const nothing = (): PortcullisError =>
@@ -25,7 +25,7 @@ function decode(segment: string): string {
     const text = decodeURIComponent(segment);
     if (!text.includes('\0')) return text; // PostgreSQL cannot even look for it
   } catch {
-    throw new PortcullisError('invalid_request', 400, 'The address is not properly encoded.');
+    // No id is written like that.
   }
   throw nothing();
 }

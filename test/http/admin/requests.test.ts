@@ -133,8 +133,8 @@ describe.each(databaseKinds)('requests to the admin API on %s', (kind) => {
   });
 
   it.each([
-    ['/clients/%ZZ', 400],
-    ['/clients/%FF', 400],
+    ['/clients/%ZZ', 404],
+    ['/clients/%FF', 404],
     ['/clients/a%00b', 404],
     ['/users/%00', 404],
     ['/apis/https%3A%2F%2Fnobody.example%2F', 404],

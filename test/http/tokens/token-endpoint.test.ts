@@ -93,6 +93,27 @@ describe.each(databaseKinds)('the token endpoint on %s', (kind) => {
     });
   });
 
+  it('says when the refresh token ends, to the second that it ends in', async () => {
+    const exact = await world.client({
+      client_id: 'exact',
+      first_party: true,
+      redirect_uris: ['https://exact.example/cb'],
+      grant_types: ['authorization_code', 'refresh_token'],
+      refresh_token_max_ttl: 250,
+      scope: 'openid orders:read',
+    });
+    const first = await world.tokens(exact);
+    const { exp: end } = await world.introspect(first.refresh_token ?? '', exact);
+    pass(90.7);
+    const { body } = await world.refresh(exact, first.refresh_token ?? '');
+    expect(body.refresh_token_expires_in).toBe(160); // seconds are whole ones: 250 − 90
+    expect(await world.introspect(body.refresh_token ?? '', exact)).toMatchObject({ active: true, exp: end });
+    pass(159.2); // 249.9 s
+    expect(await world.introspect(body.refresh_token ?? '', exact)).toMatchObject({ active: true });
+    pass(0.1);
+    expect(await world.introspect(body.refresh_token ?? '', exact)).toEqual({ active: false });
+  });
+
   it('issues a new ID token on refresh, about the same sign-in', async () => {
     const tokens = await world.tokens(world.web, { params: { nonce: 'n-1' } });
     pass(20);
