@@ -101,7 +101,7 @@ export interface App {
 export async function createApp(settings: Settings, overrides: Overrides = {}): Promise<App> {
   const clock = overrides.clock ?? systemClock;
   const logger = overrides.logger ?? createLogger({ environment: settings.environment });
-  const metrics = createMetrics({ version: VERSION });
+  const metrics = createMetrics({ version: VERSION, keyRotationDays: settings.keyRotationDays });
   const development = settings.environment === 'development';
   ensureDataDir(settings.dataDir);
   const secretKeys =
@@ -118,6 +118,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     listeners: {
       onEvent: (event) => report(event, { logger, metrics }),
       onBump: (what) => running.background?.bumped(what),
+      onUnrecorded: metrics.auditFailure,
     },
   });
   const { database, dataKeys } = storage;

@@ -13,6 +13,7 @@ import { randomId } from './lib/ids.ts';
 import type { Cached } from './storage/changes.ts';
 import type { DataKeys } from './storage/data-keys.ts';
 import { isUnavailable, type Database } from './storage/database.ts';
+import { expiringSecrets } from './storage/expiring-secrets.ts';
 import { createLeases } from './storage/leases.ts';
 import { openNotifications } from './storage/notifications.ts';
 import type { Sessions } from './storage/sessions.ts';
@@ -34,7 +35,7 @@ export interface BackgroundDependencies {
   readonly settings: Pick<Settings, 'databaseUrl' | 'keyPollSeconds' | 'auditRetentionDays'>;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly metrics: Pick<Metrics, 'watchKeys'>;
+  readonly metrics: Pick<Metrics, 'watchKeys' | 'expiringSecrets'>;
   readonly storage: {
     readonly database: Database;
     readonly dataKeys: Pick<DataKeys, 'reload'>;
@@ -62,6 +63,7 @@ const LOOK = 500;
 /** Milliseconds between two sweeps, once nothing was due. */
 const SWEEP_REST = 60_000;
 const KEY_REST = 500;
+const SECRETS_REST = 60_000;
 
 /** What is read again when it is needed; the rest is read at once. */
 const FORGOTTEN = ['clients', 'apis'] as const satisfies Cached[];
@@ -130,6 +132,11 @@ export function startBackground(dependencies: BackgroundDependencies): Backgroun
   };
   const own: readonly Duty[] = [
     { name: 'keys', every: KEY_REST, run: () => rotation.advance() },
+    {
+      name: 'secrets',
+      every: SECRETS_REST,
+      run: async () => dependencies.metrics.expiringSecrets(await expiringSecrets(database, clock)),
+    },
     {
       name: 'sweep',
       every: SWEEP_REST,

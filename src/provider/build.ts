@@ -3,7 +3,7 @@ import { Provider, type KoaContextWithOIDC } from 'oidc-provider';
 import { mintRefreshToken } from '../grants/refresh-token.ts';
 import { randomId } from '../lib/ids.ts';
 import { isUnavailable } from '../storage/failures.ts';
-import { compareHashedSecrets } from './client-authentication.ts';
+import { compareHashedSecrets, countAuthentications } from './client-authentication.ts';
 import { createConfiguration } from './configuration.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import {
@@ -162,7 +162,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
 
   provider.use(serverErrors as never);
   for (const path of ['/token', '/revoke', '/introspect', '/par', '/device_authorization'])
-    provider.use(on('POST', path, missingClientAuthentication) as never);
+    provider.use(on('POST', path, countAuthentications(deps), missingClientAuthentication) as never);
   provider.use(on('POST', '/token', countTokens(deps), unauthorizedGrantType, tokenCommit(deps)) as never);
   provider.use(
     on(

@@ -1,6 +1,7 @@
 /** How clients prove who they are, where our rules are stricter than the engine's. */
 import { errors, type ClientAuthMethod, type KoaContextWithOIDC, type Provider } from 'oidc-provider';
 import { matchSecret } from '../clients/secrets.ts';
+import { formOf } from './deviations.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 
 /** `client_secret_jwt` needs the secret's plaintext, which is not kept. */
@@ -51,4 +52,23 @@ export function assertAssertion(
   if (audiences.length === 0 || !audiences.every((aud) => typeof aud === 'string' && accepted.has(aud))) {
     throw new errors.InvalidClientAuth('the assertion is meant for somebody else too');
   }
+}
+
+/** Which method the request itself is made in, for a client that nobody knows. */
+function triedMethod(ctx: KoaContextWithOIDC): string {
+  const form = formOf(ctx);
+  if (ctx.headers.authorization !== undefined) return 'client_secret_basic';
+  if (form?.['client_assertion'] !== undefined) return 'private_key_jwt';
+  return form?.['client_secret'] === undefined ? 'none' : 'client_secret_post';
+}
+
+/** Counts who proved to be a client and who did not; a request that was refused before that counts as neither. */
+export function countAuthentications({ metrics }: Pick<ProviderDependencies, 'metrics'>) {
+  return async (ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> => {
+    await next();
+    const { client } = (ctx.oidc as KoaContextWithOIDC['oidc'] | undefined) ?? {};
+    const failed = (ctx.body as { error?: unknown } | undefined)?.error === 'invalid_client';
+    if (!client && !failed) return;
+    metrics.clientAuth(client?.clientAuthMethod ?? triedMethod(ctx), failed ? 'failed' : 'succeeded');
+  };
 }

@@ -4,7 +4,7 @@ import { errors, Provider, type KoaContextWithOIDC } from 'oidc-provider';
 type Next = () => Promise<void>;
 type Form = Readonly<Record<string, unknown>>;
 
-const formOf = (ctx: KoaContextWithOIDC): Form => (ctx.req as { body?: Form }).body ?? {};
+export const formOf = (ctx: KoaContextWithOIDC): Form => (ctx.req as { body?: Form }).body ?? {};
 
 /** RFC 7662, 2.1 and RFC 6749, 5.2: a caller of /introspect that does not authenticate is refused with 401. */
 export async function introspectionNeedsClient(ctx: KoaContextWithOIDC, next: Next): Promise<void> {

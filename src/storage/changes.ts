@@ -43,6 +43,8 @@ export interface ChangeListeners {
   readonly onEvent: (event: AuditEvent) => void;
   /** Called after a commit that bumped a counter: this node forgets at once. */
   readonly onBump: (what: Cached) => void;
+  /** Called when an event could not be written: what it tells of was undone with it. */
+  readonly onUnrecorded?: () => void;
 }
 
 const BUMP = `INSERT INTO change_counters (name, value) VALUES ($1, 1)
@@ -76,9 +78,17 @@ export function createChanges(
       detail: JSON.stringify(event.detail),
     };
   };
+  const noticed = async (write: Promise<unknown>): Promise<void> => {
+    try {
+      await write;
+    } catch (error) {
+      listeners.onUnrecorded?.();
+      throw error;
+    }
+  };
   const insertRaw = async (sql: Sql, event: AuditEvent): Promise<void> => {
     const made = row(event);
-    await sql.write('audit.insert', INSERT_EVENT, Object.values(made));
+    await noticed(sql.write('audit.insert', INSERT_EVENT, Object.values(made)));
     for (const message of messagesOf(made)) {
       await sql.write('outbox.add', ADD_MESSAGE, Object.values(message));
     }
@@ -115,7 +125,7 @@ export function createChanges(
           tx,
           async record(event) {
             const data = row(event);
-            await tx.auditEvent.create({ data, select: { id: true } });
+            await noticed(tx.auditEvent.create({ data, select: { id: true } }));
             const messages = messagesOf(data);
             if (messages.length > 0) await tx.outboxMessage.createMany({ data: messages });
             events.push(event);

@@ -34,6 +34,13 @@ export interface Metrics {
   httpRequest(method: string, route: string | undefined, status: number, seconds: number): void;
   /** Says where the ages of the signing keys come from; asked at every scrape. */
   watchKeys(source: () => Iterable<KeyAge>): void;
+  /**
+   * Secrets that are in use and end soon, epoch milliseconds. To be told again and again: what was said is forgotten
+   * after five minutes, for another node may say it meanwhile.
+   */
+  expiringSecrets(secrets: readonly { readonly clientId: string; readonly expiresAt: number }[]): void;
+  /** An audit event could not be written. */
+  auditFailure(): void;
   /** The exposition text. */
   render(): Promise<string>;
   /** Plain data of this process, for `renderMerged`. */
@@ -43,6 +50,8 @@ export interface Metrics {
 /** Content type of `render()`. */
 export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 
+/** Milliseconds. */
+const FORGET_MS = 300_000;
 /** More addresses in a header than that count as that many. */
 const MANY = 9;
 const DB_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -52,9 +61,14 @@ const HTTP_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 
 /**
  * Makes the metrics of one process.
  * @param options.version of the product
+ * @param options.keyRotationDays the age that signing keys should not pass
  * @param options.process add the usual process and Node.js metrics; once in a process at most
  */
-export function createMetrics(options: { readonly version: string; readonly process?: boolean }): Metrics {
+export function createMetrics(options: {
+  readonly version: string;
+  readonly keyRotationDays?: number;
+  readonly process?: boolean;
+}): Metrics {
   const registry = new Registry();
   const registers = [registry];
   if (options.process) collectDefaultMetrics({ register: registry });
@@ -79,6 +93,7 @@ export function createMetrics(options: { readonly version: string; readonly proc
     'addresses',
     'trusted',
   ]);
+  const auditFailures = counter('audit_write_failures_total', 'Audit events that could not be written', []);
   const db = histogram('db_query_duration_seconds', 'Database operations', ['op'], DB_SECONDS);
   const http = histogram(
     'http_server_request_duration_seconds',
@@ -86,6 +101,8 @@ export function createMetrics(options: { readonly version: string; readonly proc
     ['http_request_method', 'http_route', 'http_response_status_code'],
     HTTP_SECONDS,
   );
+  // So that the first one is an increase.
+  for (const decision of ['grace', 'revoked']) reuse.inc({ decision }, 0);
   let keys: () => Iterable<KeyAge> = () => [];
   const keyAge = new Gauge({
     name: 'portcullis_signing_key_age_seconds',
@@ -99,6 +116,28 @@ export function createMetrics(options: { readonly version: string; readonly proc
     },
   });
   registry.registerMetric(keyAge);
+  const rotation = new Gauge({
+    name: 'portcullis_signing_key_rotation_seconds',
+    help: 'Age at which a signing key is rotated',
+    registers,
+    aggregator: 'max',
+  });
+  if (options.keyRotationDays !== undefined) rotation.set(options.keyRotationDays * 86_400);
+  let expiring: { readonly at: number; readonly ends: ReadonlyMap<string, number> } | undefined;
+  registry.registerMetric(
+    new Gauge({
+      name: 'portcullis_expiring_secret_end_seconds',
+      help: 'When a client secret ends that is still in use: Unix time, two days ahead at most',
+      labelNames: ['client_id'],
+      registers: [],
+      aggregator: 'max',
+      collect() {
+        this.reset();
+        if (expiring === undefined || performance.now() - expiring.at > FORGET_MS) return;
+        for (const [client_id, ends] of expiring.ends) this.set({ client_id }, ends);
+      },
+    }),
+  );
   const buildInfo = new Gauge({
     name: 'portcullis_build_info',
     help: 'Version of this server; always 1',
@@ -133,6 +172,11 @@ export function createMetrics(options: { readonly version: string; readonly proc
         },
         seconds,
       ),
+    expiringSecrets: (secrets) => {
+      const ends = new Map(secrets.map(({ clientId, expiresAt }) => [clientId, expiresAt / 1000]));
+      expiring = { at: performance.now(), ends };
+    },
+    auditFailure: () => auditFailures.inc(),
     watchKeys: (source) => {
       keys = source;
     },
