@@ -1,11 +1,14 @@
 /** Reads request bodies, bounded and strict, before anything else looks at them. */
 import type { IncomingMessage } from 'node:http';
 import { unescape } from 'node:querystring';
+import { isDeeper } from '../lib/documents.ts';
 import { PortcullisError } from '../lib/errors.ts';
 
 /** Bytes. */
 const BODY_LIMIT = 64 * 1024;
 const PARAMETER_LIMIT = 500;
+/** Levels of objects and arrays in a JSON document. */
+const DEPTH_LIMIT = 32;
 
 const tooLarge = (): PortcullisError =>
   new PortcullisError('request_too_large', 413, 'The request body is larger than 64 KiB.');
@@ -114,12 +117,15 @@ export async function readJson(req: IncomingMessage): Promise<unknown> {
     throw new PortcullisError('unsupported_media_type', 415, 'The request body must be application/json.');
   }
   if (charset !== undefined && charset !== 'utf-8') throw malformed('The request body must be UTF-8.');
+  let document: unknown;
   try {
-    return JSON.parse(decodeText(bytes)) as unknown;
+    document = JSON.parse(decodeText(bytes));
   } catch (error) {
     if (error instanceof PortcullisError) throw error;
     throw malformed('The request body is not valid JSON.');
   }
+  if (isDeeper(document, DEPTH_LIMIT)) throw malformed('The request body is nested too deeply.');
+  return document;
 }
 
 /** The one value of a form's member; undefined when it is absent, empty or repeated. */

@@ -4,6 +4,7 @@ import { OIDC_SCOPES } from '../clients/apis.ts';
 import { INTROSPECTION_ALGORITHMS } from '../clients/client-schema.ts';
 import { createOutbound } from '../delivery/outbound.ts';
 import { toSeconds } from '../lib/clock.ts';
+import { isDeeper } from '../lib/documents.ts';
 import { SCOPE_CLAIMS } from '../users/claims.ts';
 import { createFindAccount } from './accounts.ts';
 import { ACR_VALUES } from './acr.ts';
@@ -65,6 +66,16 @@ function dropOfflineAccess({ oidc }: KoaContextWithOIDC, client: Client): void {
 function checkRequest(ctx: KoaContextWithOIDC, state: unknown, client: Client): void {
   requireState(ctx, state, client);
   dropOfflineAccess(ctx, client);
+}
+
+/** Levels: OIDC Core 5.5 needs four, and values may be objects. */
+const CLAIMS_DEPTH = 16;
+
+/** Trap (`actions/authorization/pushed_authorization_requests.js`): claims that are nested deeply end the stack, a 500. */
+function boundClaims(_ctx: KoaContextWithOIDC, claims: unknown): void {
+  if (typeof claims === 'string' && isDeeper(JSON.parse(claims), CLAIMS_DEPTH)) {
+    throw new errors.InvalidRequest('claims are nested too deeply');
+  }
 }
 
 const atLeastOne = (seconds: number): number => Math.max(1, Math.floor(seconds));
@@ -136,7 +147,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       short: { httpOnly: true, sameSite: 'lax' },
     },
     pkce: { required: (_ctx, client) => recordOf(client).metadata.require_pkce },
-    extraParams: { state: checkRequest }, // a parameter that is known already: this only adds the checks
+    extraParams: { state: checkRequest, claims: boundClaims }, // parameters that are known already: this only adds the checks
     clientBasedCORS: (_ctx, origin, client) => recordOf(client).metadata.allowed_origins.includes(origin),
     fetch: fetchKeySet,
     findAccount: createFindAccount(deps),
