@@ -19,6 +19,12 @@ export interface PostgresqlOptions {
   readonly onError: (error: Error) => void;
 }
 
+/**
+ * What everything here counts on, whatever the database's own default is: conditional updates that see each other, and
+ * a transaction that, once it has a lock, reads what the one before it wrote.
+ */
+const ISOLATION = 'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED';
+
 const NAMED_STATEMENTS = 500;
 const UNLIMITED = 2 ** 31 - 1;
 /** Milliseconds after the server's own timeout; a server that does not even say that is out of reach. */
@@ -156,6 +162,7 @@ export async function openPostgresql(url: string, options: PostgresqlOptions): P
     query_timeout: options.statementTimeout + SILENCE,
     idle_in_transaction_session_timeout: options.idleTransactionTimeout,
     keepAlive: true,
+    onConnect: (client) => client.query(ISOLATION) as unknown as void, // the pool waits for it
     types,
   });
   // Without listeners a restart of the database would end the process; the pool only repeats what idle clients say.

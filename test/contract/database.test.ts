@@ -18,6 +18,21 @@ describe.each(databaseKinds)('a database: %s', (kind) => {
   });
   afterAll(() => fresh.close());
 
+  it.runIf(kind === 'postgresql')(
+    'reads what is committed, whatever the default of the database is',
+    async () => {
+      const url = new URL(fresh.url);
+      url.searchParams.set('options', '-c default_transaction_isolation=serializable');
+      const strict = await openDatabase({ url: url.href });
+      const show = 'SHOW transaction_isolation';
+      const level = { transaction_isolation: 'read committed' };
+      expect(await strict.sql.read('level', show)).toEqual([level]);
+      expect(await strict.transaction((tx) => tx.read('level', show))).toEqual([level]);
+      expect(await strict.prisma.$transaction((tx) => tx.$queryRawUnsafe(show))).toEqual([level]);
+      await strict.close();
+    },
+  );
+
   it('gives back what was stored, to raw SQL and to Prisma alike', async () => {
     const hash = Uint8Array.from([0, 1, 127, 128, 255]);
     const largest = Number.MAX_SAFE_INTEGER;
