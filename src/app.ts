@@ -28,6 +28,7 @@ import { createCsrf } from './http/csrf.ts';
 import { createDevicePages } from './http/device.ts';
 import { createHealth, type Health } from './http/health.ts';
 import { createInteractions } from './http/interactions.ts';
+import { createKnownAccounts } from './http/known-accounts.ts';
 import { createKnownDevices } from './http/known-devices.ts';
 import { listen, type Listening } from './http/listen.ts';
 import { createManagementServer } from './http/management.ts';
@@ -168,7 +169,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const csrf = createCsrf(dataKeys.derived('csrf'));
   const throttle = createThrottle(storage.throttles, dataKeys, clock);
   const mailing = createMailing({ settings, clock, logger, storage, throttle, text: views.text });
-  const devices = createKnownDevices(dataKeys.derived('known devices'), settings.issuer.startsWith('https:'));
+  const secure = settings.issuer.startsWith('https:');
+  const devices = createKnownDevices(dataKeys.derived('known devices'), secure);
   const grants = createGrantAdministration(
     createGrantLists(database, dataKeys, clock, storage.changes),
     storage.sessions,
@@ -184,6 +186,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     accounts,
     throttle,
     devices,
+    known: createKnownAccounts(users, secure),
     secondFactors: createSecondFactors({ storage, clock, issuer: settings.issuer }),
     dataKeys,
     clock,

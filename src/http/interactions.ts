@@ -1,5 +1,4 @@
 /** Sign-in and consent: the pages between an authorization request and its answer. */
-import { decodeJwt } from 'jose';
 import type { Context } from 'koa';
 import { toSeconds } from '../lib/clock.ts';
 import { PortcullisError } from '../lib/errors.ts';
@@ -8,6 +7,8 @@ import type { Client, ClientRegistry } from '../clients/registry.ts';
 import { STEP_UP } from '../provider/acr.ts';
 import type { Consents } from '../storage/consents.ts';
 import type { UserRecord } from '../storage/user-record.ts';
+import { createAccountPicker } from './account-picker.ts';
+import { isWhoWasAskedFor } from './asked-user.ts';
 import type { BrowserSessions, SignedIn } from './browser-session.ts';
 import { consentPage, requestedInInteraction, type InteractionDetails } from './consent-page.ts';
 import { originOf } from './context.ts';
@@ -46,20 +47,8 @@ export interface Interactions {
 const isStepUp = ({ prompt }: InteractionDetails): boolean =>
   prompt.name === 'login' && prompt.reasons.every((reason) => reason === STEP_UP);
 
-/**
- * Whether the user who signed in is the one that `id_token_hint` or a requested `sub` names.
- * Trap (`actions/authorization/index.js`): the engine looks at the hint before the sign-in only. It has verified it.
- */
-function isWhoWasAskedFor(params: Readonly<Record<string, unknown>>, accountId: string): boolean {
-  const { id_token_hint: hint, claims } = params;
-  const wanted: unknown[] = [];
-  if (typeof hint === 'string') wanted.push(decodeJwt(hint).sub);
-  if (typeof claims === 'string') {
-    const asked = JSON.parse(claims) as { id_token?: { sub?: { value?: unknown } | null } | null };
-    wanted.push(asked.id_token?.sub?.value);
-  }
-  return wanted.every((sub) => sub === undefined || sub === accountId);
-}
+/** The prompt, and the member of the interaction's result that answers it. */
+const SELECT = 'select_account';
 
 type Step = (ctx: Context, details: InteractionDetails, form: Form) => Promise<void>;
 
@@ -72,6 +61,7 @@ function homeOf(client: Client, params: Readonly<Record<string, unknown>>): stri
 
 export function createInteractions(deps: InteractionDependencies): Interactions {
   const { provider, show, csrf, basePath, browserSessions } = deps;
+  const picker = createAccountPicker(deps.known, deps.users);
   const subject = (uid: string): string => `interaction:${uid}`;
 
   /** @throws PortcullisError for any interaction that this browser has not begun */
@@ -136,12 +126,16 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
     ctx.status = 303; // RFC 9700, 4.12: never 307 after a form with credentials
   };
 
-  /** @param sent the form that came to `outcome`; neither at first */
+  /**
+   * @param sent the form that came to `outcome`; neither at first
+   * @param username stands in the form, in place of `login_hint`
+   */
   const loginPage = async (
     ctx: Context,
     details: InteractionDetails,
     outcome?: Exclude<SignIn, { readonly login: object }>,
     sent?: Form,
+    username?: string,
   ): Promise<void> => {
     const client = await clientOf(details);
     const hint = details.params['login_hint'];
@@ -150,7 +144,7 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
       action: `${path}/login`,
       csrf: csrf.token(subject(details.uid)),
       client: { name: client.metadata.client_name ?? client.id },
-      username: typeof hint === 'string' ? hint : undefined,
+      username: username ?? (typeof hint === 'string' ? hint : undefined),
       back: isStepUp(details) ? undefined : path,
     };
     showSignIn(show, ctx, form, outcome, sent);
@@ -183,7 +177,35 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
     if (!same || current.uid !== details.session?.uid) await detach(details);
     // Trap (`resume.js`): without `ts` the sign-in would be as old as the last page that was answered.
     const { loginTs: ts = toSeconds(deps.clock.now()), ...login } = outcome.login;
-    return finish(ctx, { login: { ...login, ts }, select_account: {} });
+    return finish(ctx, { login: { ...login, ts }, [SELECT]: {} });
+  };
+
+  /** Shows the accounts to choose from, or the sign-in page where there are none. */
+  const choose = async (ctx: Context, details: InteractionDetails): Promise<void> => {
+    const session = await signedInFor(ctx, details);
+    const accounts = await picker.accounts(ctx, session?.userId);
+    if (accounts.length === 0) return loginPage(ctx, details);
+    const client = await clientOf(details);
+    show(ctx, {
+      page: 'login',
+      step: 'choose',
+      action: `${basePath}/interaction/${details.uid}/select`,
+      csrf: csrf.token(subject(details.uid)),
+      client: { name: client.metadata.client_name ?? client.id },
+      accounts,
+    });
+  };
+
+  const select: Step = async (ctx, details, form) => {
+    if (details.prompt.name !== SELECT) throw expired('there is no account to choose');
+    const session = await signedInFor(ctx, details);
+    const choice = await picker.choose(ctx, form, session?.userId);
+    // The engine goes on by its own rules: a session that is too old for the request is asked to sign in after all.
+    if (choice.kind === 'present') return finish(ctx, { [SELECT]: {} });
+    if (choice.kind === 'sign-in')
+      return loginPage(ctx, details, undefined, undefined, choice.user?.username);
+    ctx.redirect(`${basePath}/interaction/${details.uid}`);
+    ctx.status = 303;
   };
 
   const consent: Step = async (ctx, details, form) => {
@@ -221,6 +243,7 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
 
   const steps = new Map<string, Step>([
     ['login', login],
+    ['select', select],
     ['consent', consent],
     ['switch', switchAccount],
   ]);
@@ -242,6 +265,7 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
   return {
     show: (ctx, uid) =>
       withDetails(ctx, uid, async (details) => {
+        if (details.prompt.name === SELECT) return choose(ctx, details);
         if (details.prompt.name !== 'consent') return askToSignIn(ctx, details);
         const session = await signedInFor(ctx, details);
         const user = session && (await deps.users.findById(session.userId));

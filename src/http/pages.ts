@@ -37,7 +37,7 @@ export function createShowPage(
       const policy = ctx.response.get('content-security-policy');
       ctx.set('content-security-policy', policy.replace("script-src 'none'", "script-src 'self'"));
     }
-    const whole = page.page === 'login' ? { ...page, ...offers } : page;
+    const whole = page.page === 'login' && page.step === undefined ? { ...page, ...offers } : page;
     ctx.body = views.render(whole, { locale, requestId: factsOf(ctx).requestId, basePath });
   };
 }

@@ -47,7 +47,7 @@ const patterns: readonly (Route & { readonly match: RegExp })[] = [
   { match: /^\/authorize\/[\w-]+$/, pattern: '/authorize/:uid', methods: ['GET'], engine: true },
   { match: /^\/interaction\/[\w-]+$/, pattern: '/interaction/:uid', methods: ['GET'] },
   {
-    match: /^\/interaction\/[\w-]+\/(?:login|consent|switch)$/,
+    match: /^\/interaction\/[\w-]+\/(?:login|select|consent|switch)$/,
     pattern: '/interaction/:uid/:step',
     methods: ['POST'],
     body: 'form',

@@ -3,12 +3,14 @@ import type { Context } from 'koa';
 import { ACR_PASSWORD } from '../provider/acr.ts';
 import type { Throttled } from '../users/throttle.ts';
 import { originOf } from './context.ts';
+import type { KnownAccounts } from './known-accounts.ts';
 import type { KnownDevices } from './known-devices.ts';
 import { single, type Form } from './request-body.ts';
 import { askForSecondStep, secondStep, type SecondStepDependencies } from './second-step.ts';
 
 export interface SignInDependencies extends SecondStepDependencies {
   readonly devices: KnownDevices;
+  readonly known: KnownAccounts;
 }
 
 /** What somebody signs in for. */
@@ -50,13 +52,22 @@ export type SignIn =
   | { readonly page: Again; readonly login?: never; readonly second?: never }
   | { readonly second: Second; readonly login?: never; readonly page?: never };
 
-/** @param form `username` and `password`; or, in the second step, `pending` and `code` */
+/**
+ * Signs in, and remembers the account in the browser.
+ * @param form `username` and `password`; or, in the second step, `pending` and `code`
+ */
 export async function signIn(
   deps: SignInDependencies,
   ctx: Context,
   form: Form,
   attempt: Attempt,
 ): Promise<SignIn> {
+  const outcome = await prove(deps, ctx, form, attempt);
+  if (outcome.login) deps.known.remember(ctx, outcome.login.accountId);
+  return outcome;
+}
+
+async function prove(deps: SignInDependencies, ctx: Context, form: Form, attempt: Attempt): Promise<SignIn> {
   if (single(form, 'pending') !== undefined) return secondStep(deps, ctx, form, attempt);
   const { accounts, throttle, changes, devices } = deps;
   const { clientId, subject } = attempt;

@@ -56,6 +56,7 @@ interface Request {
 /** Posts `username` and `password`. */
 export interface LoginPage extends FormView {
   readonly page: 'login';
+  readonly step?: never;
   readonly client: ClientView | undefined;
   /** What was typed, or `login_hint`. */
   readonly username?: string | undefined;
@@ -66,6 +67,14 @@ export interface LoginPage extends FormView {
   readonly register?: boolean | undefined;
   readonly error?: 'invalid' | 'throttled' | 'missing' | 'expired' | undefined;
   readonly retryAfterSeconds?: number | undefined;
+}
+
+/** Posts `account`, an id or nothing for one that is not listed; or `forget`, an id. */
+export interface ChooseAccountPage extends FormView {
+  readonly page: 'login';
+  readonly step: 'choose';
+  readonly client: ClientView;
+  readonly accounts: readonly (AccountView & { readonly id: string; readonly signedIn: boolean })[];
 }
 
 /** Posts the hidden field `pending`; and `code`, or `credential`: what the browser answered to `passkey`. */
@@ -203,6 +212,7 @@ export interface DeviceDonePage {
 
 export type Page =
   | LoginPage
+  | ChooseAccountPage
   | MfaPage
   | ConsentPage
   | ErrorPage

@@ -39,7 +39,7 @@ export function createInteractionPolicy(
   login.checks.remove('essential_acr');
   login.checks.remove('essential_acrs');
   login.checks.add(createAcrCheck(hasSecondFactor));
-  // OIDC Core 3.1.2.1: asks who it is, although somebody is signed in. Our sign-in page is where accounts are chosen.
+  // OIDC Core 3.1.2.1: asks who it is, although somebody is signed in. The page has the accounts of this browser.
   prompts.add(new Prompt({ name: 'select_account', requestable: true }), 0);
   consent.checks.remove('native_client_prompt');
   consent.checks.add(

@@ -107,7 +107,8 @@ describe.each(databaseKinds)('prompts on %s', (kind) => {
       const browser = await signedIn(world);
       const reply = await ask(world, world.web, { prompt: 'select_account' }, browser);
       expect(reply.page).toBe('login');
-      const last = replyOf(await passPages(browser, reply.seen));
+      const login = await browser.submit(reply.seen, { account: '' }, '/select');
+      const last = replyOf(await passPages(browser, login));
       expect(last.result.get('code')).toBeTruthy();
     });
   });
