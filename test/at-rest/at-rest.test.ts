@@ -8,6 +8,7 @@ import { databaseKinds } from '../support/databases.ts';
 import { PASSWORD, startWorld, type TestClient, type Tokens, type World } from '../support/fixtures.ts';
 import { basicAuth } from '../support/server.ts';
 import { bytesOf, dumpOf, filesOf, type Dump } from './support/dump.ts';
+import { keepFields, people } from './support/people.ts';
 import { foundIn, needlesOf, type Secret } from './support/search.ts';
 
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
@@ -71,6 +72,7 @@ describe.each(databaseKinds)('at rest on %s', (kind) => {
       const uid = /\/interaction\/([\w-]+)/.exec(answer.url)?.[1];
       if (uid !== undefined && !seen.includes(uid)) seen.push(uid);
       keepCookies(browser, `${of}, on the way`);
+      keepFields(answer, of, keep);
       return answer;
     };
     const tokens = await world.tokens(client, { browser, params: { scope, nonce: 'nonce-of-this-run' } });
@@ -124,7 +126,8 @@ describe.each(databaseKinds)('at rest on %s', (kind) => {
     });
     const jti = keep('id of an assertion', 'assertion-id-of-this-run');
     const assertion = keep('assertion', await signer.assertion(asserting.id, world.url, { jti }));
-    const dpop = keep('proof', await signer.proof(`${world.url}/token`));
+    const proofId = keep('id of a proof', 'proof-id-of-this-run');
+    const dpop = keep('proof', await signer.proof(`${world.url}/token`, { jti: proofId }));
     const { body, status } = await world.post<Tokens>(
       '/token',
       { grant_type: 'client_credentials', client_assertion_type: ASSERTION, client_assertion: assertion },
@@ -162,6 +165,14 @@ describe.each(databaseKinds)('at rest on %s', (kind) => {
     const tokens = await world.post<Tokens>('/token', { grant_type: DEVICE, device_code: code }, tv);
     expect(tokens.status).toBe(200);
     keepTokens('a device', tokens.body);
+    const waiting = await world.post<Record<string, string>>(
+      '/device_authorization',
+      { scope: 'openid' },
+      tv,
+    );
+    keep('device code that waits', waiting.body['device_code']);
+    keep('user code that waits', waiting.body['user_code']);
+    keep('user code that waits, without its dash', waiting.body['user_code']?.replaceAll('-', ''));
   }
 
   async function administration(): Promise<void> {
@@ -215,6 +226,16 @@ describe.each(databaseKinds)('at rest on %s', (kind) => {
     const unknown = keep('unknown token', 'pcr_dW5rbm93bi10b2tlbi1vZi10aGlzLXJ1bi1hYmNkZWZn');
     await world.post('/token', { grant_type: 'refresh_token', refresh_token: unknown }, world.web);
     await world.post('/introspect', { token: unknown }, { ...world.gateway, secret });
+    const initial = keep(
+      'initial access token of a registration',
+      'aW5pdGlhbC1hY2Nlc3MtdG9rZW4tb2YtdGhpcy1ydW4',
+    );
+    const registered = await fetch(`${world.url}/register`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${initial}`, 'content-type': 'application/json' },
+      body: '{}',
+    });
+    expect(registered.status).toBe(401);
     await world.post('/token', { grant_type: 'authorization_code', code: unknown }, world.web);
     await fetch(`${world.url}/userinfo`, { headers: { authorization: `Bearer ${unknown}` } });
     const unknownUri = `urn:ietf:params:oauth:request_uri:${unknown}`;
@@ -222,7 +243,7 @@ describe.each(databaseKinds)('at rest on %s', (kind) => {
   }
 
   beforeAll(async () => {
-    world = await startWorld({ kind });
+    world = await startWorld({ kind, host: 'localhost', env: { PORTCULLIS_REGISTRATION: 'open' } });
     keep('password', PASSWORD);
     keep('bootstrap secret', world.admin.secret);
     for (const client of [world.web, world.machine, world.gateway])
@@ -234,6 +255,7 @@ describe.each(databaseKinds)('at rest on %s', (kind) => {
     await machines();
     await device();
     await administration();
+    await people(world, keep);
     await mistakes();
     // One that is in the middle of things, so that interactions and codes are still there.
     const waiting = world.browser();
@@ -284,7 +306,10 @@ describe.each(databaseKinds)('at rest on %s', (kind) => {
 
   it('the run has used what it should have', () => {
     expect(secrets.length).toBeGreaterThan(100);
-    for (const table of ['families', 'artifacts', 'sessions', 'denied_tokens', 'audit_events', 'consents']) {
+    const used =
+      'families artifacts sessions denied_tokens audit_events consents ' +
+      'totp_secrets passkeys recovery_codes webhooks throttles';
+    for (const table of used.split(' ')) {
       expect(dump.get(table)?.length, table).toBeGreaterThan(0);
     }
   });

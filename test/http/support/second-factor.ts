@@ -16,6 +16,9 @@ function decoded(typed: string): Buffer {
 }
 
 export interface App {
+  /** As the page shows it, without spaces. */
+  readonly typed: string;
+  readonly secret: Buffer;
   /** What it shows now; `drift` steps later. */
   code(drift?: number): string;
   readonly recoveryCodes: string[];
@@ -26,7 +29,12 @@ export function scan(page: Seen): App {
   const typed = /<code>([A-Z2-7 ]+)<\/code>/.exec(page.text)?.[1]?.replaceAll(' ', '') ?? '';
   expect(typed).toHaveLength(32);
   const secret = decoded(typed);
-  return { code: (drift = 0) => totpCode(secret, stepOf(Date.now()) + drift), recoveryCodes: [] };
+  return {
+    typed,
+    secret,
+    code: (drift = 0) => totpCode(secret, stepOf(Date.now()) + drift),
+    recoveryCodes: [],
+  };
 }
 
 /** Signs in at the account pages with the password alone. */
