@@ -10,12 +10,7 @@ import type { ClientMetadata } from './clients/metadata.ts';
 import { createSecretUse } from './clients/secret-use.ts';
 import { createClientRegistry } from './clients/registry.ts';
 import { createSecretAdministration } from './clients/secret-administration.ts';
-import {
-  developmentAdmin,
-  developmentSecretKeys,
-  ensureDataDir,
-  type AdminCredentials,
-} from './config/development.ts';
+import { developmentAdmin, secretKeysOf, type AdminCredentials } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { createDelivery } from './delivery/delivery.ts';
 import { createLogoutDeliverer } from './delivery/logouts.ts';
@@ -56,6 +51,7 @@ import { openStorage, type Storage } from './storage/open.ts';
 import { report } from './telemetry/events.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
+import { createTracing } from './telemetry/tracing.ts';
 import { createAccounts, type Accounts } from './users/accounts.ts';
 import { createPasswords } from './users/passwords.ts';
 import { createSecondFactors } from './users/second-factors.ts';
@@ -101,19 +97,21 @@ export interface App {
  */
 export async function createApp(settings: Settings, overrides: Overrides = {}): Promise<App> {
   const clock = overrides.clock ?? systemClock;
-  const logger = overrides.logger ?? createLogger({ environment: settings.environment });
+  const tracing = createTracing(settings, clock, (error) =>
+    logger.warn({ err: error }, 'traces cannot be sent'),
+  );
+  const { environment } = settings;
+  const logger = overrides.logger ?? createLogger({ environment, traceId: tracing?.traceId });
   const metrics = createMetrics({ version: VERSION, keyRotationDays: settings.keyRotationDays });
-  const development = settings.environment === 'development';
-  ensureDataDir(settings.dataDir);
-  const secretKeys =
-    settings.secretKeys.length > 0 ? settings.secretKeys : developmentSecretKeys(settings.dataDir);
+  const development = environment === 'development';
+  const secretKeys = secretKeysOf(settings);
 
   const running: { background?: Background } = {}; // begins last, heard of first
   const storage = await openStorage<ClientMetadata>({
     url: settings.databaseUrl,
     secretKeys,
     clock,
-    onQuery: metrics.dbQuery,
+    onQuery: tracing?.measured(metrics.dbQuery) ?? metrics.dbQuery,
     wrapDatabase: overrides.wrapDatabase,
     onError: (error) => logger.error({ err: error }, 'database connection failed'),
     listeners: {
@@ -197,6 +195,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     settings,
     logger,
     metrics,
+    tracing,
     engine,
     cors: createCors(clients.originRegistered),
     show,
@@ -292,6 +291,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       await running.background?.stop();
       await Promise.all([delivery.deliverer.idle(), logouts.idle()]);
       await secretUse.close();
+      await tracing?.close();
       await database.close();
     },
   };

@@ -1,11 +1,11 @@
 /** `portcullis backup`. */
+import { secretKeysOf } from '../config/development.ts';
 import type { Settings } from '../config/schema.ts';
 import { fingerprint } from '../lib/crypto.ts';
 import { makeBackup, manifestOf, verifyBackup } from '../storage/backup.ts';
 import { openDatabase } from '../storage/database.ts';
 import { migrationStatus } from '../storage/migrate.ts';
 import { badUsage } from './failure.ts';
-import { secretKeysOf } from './migrate.ts';
 import { dumpCommand } from './postgresql-tools.ts';
 import { record } from './table.ts';
 import { print, printJson, say, type Terminal } from './terminal.ts';

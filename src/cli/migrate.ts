@@ -1,16 +1,10 @@
 /** `portcullis migrate`. */
-import { developmentSecretKeys, ensureDataDir } from '../config/development.ts';
+import { secretKeysOf } from '../config/development.ts';
 import type { Settings } from '../config/schema.ts';
 import { createDataKeys } from '../storage/data-keys.ts';
 import { openDatabase } from '../storage/database.ts';
 import { migrate, migrationStatus } from '../storage/migrate.ts';
 import { print, printJson, say, type Terminal } from './terminal.ts';
-
-/** The secret keys of a server with these settings; in development they are made when there are none. */
-export function secretKeysOf({ secretKeys, dataDir }: Settings): readonly Buffer[] {
-  ensureDataDir(dataDir);
-  return secretKeys.length > 0 ? secretKeys : developmentSecretKeys(dataDir);
-}
 
 /**
  * Brings the database to this release, or says what that would do.

@@ -1,10 +1,10 @@
 /** `portcullis reseal`: to another secret key, while servers are running. */
 import { setTimeout } from 'node:timers/promises';
+import { secretKeysOf } from '../config/development.ts';
 import type { Settings } from '../config/schema.ts';
 import { fingerprint } from '../lib/crypto.ts';
 import { openStorage } from '../storage/open.ts';
 import { reseal } from '../storage/reseal.ts';
-import { secretKeysOf } from './migrate.ts';
 import { print, printJson, say, type Terminal } from './terminal.ts';
 
 /**

@@ -1,11 +1,11 @@
 /** `portcullis restore`. */
+import { secretKeysOf } from '../config/development.ts';
 import type { Settings } from '../config/schema.ts';
 import { putBack, verifyBackup } from '../storage/backup.ts';
 import { invalidateEverything, type Invalidated } from '../storage/invalidate.ts';
 import { openStorage } from '../storage/open.ts';
 import { missingSecretKeys } from './backup.ts';
 import { badUsage, Failure } from './failure.ts';
-import { secretKeysOf } from './migrate.ts';
 import { restoreCommand } from './postgresql-tools.ts';
 import { confirm } from './prompt.ts';
 import { print, printJson, say, type Terminal } from './terminal.ts';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { StartError } from '../lib/errors.ts';
 import { randomId } from '../lib/ids.ts';
+import type { Settings } from './schema.ts';
 
 /** Credentials of the first admin client, as `data/admin.json` holds them. */
 export interface AdminCredentials {
@@ -18,7 +19,7 @@ function code(error: unknown): string | undefined {
 }
 
 /** @throws StartError in one line when the folder cannot be used */
-export function ensureDataDir(dataDir: string): void {
+function ensureDataDir(dataDir: string): void {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -48,7 +49,7 @@ function readOrMake(path: string, content: () => string): string {
  * The development server's secret keys, made once.
  * @throws StartError when they are gone while the database that they opened is still there
  */
-export function developmentSecretKeys(dataDir: string): Buffer[] {
+function developmentSecretKeys(dataDir: string): Buffer[] {
   const path = join(dataDir, 'secret-keys');
   if (!existsSync(path) && existsSync(join(dataDir, 'portcullis.db'))) {
     throw new StartError(
@@ -63,6 +64,19 @@ export function developmentSecretKeys(dataDir: string): Buffer[] {
     throw new StartError(`${path} does not hold base64url keys of 32 bytes each`);
   }
   return keys;
+}
+
+/**
+ * The secret keys of a server with these settings; in development they are made when there are none. Makes the data
+ * folder.
+ * @throws StartError as `developmentSecretKeys` does, or when the folder cannot be made
+ */
+export function secretKeysOf({
+  secretKeys,
+  dataDir,
+}: Pick<Settings, 'secretKeys' | 'dataDir'>): readonly Buffer[] {
+  ensureDataDir(dataDir);
+  return secretKeys.length > 0 ? secretKeys : developmentSecretKeys(dataDir);
 }
 
 /** Where the development server keeps its admin credentials. */

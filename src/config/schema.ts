@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { StartError } from '../lib/errors.ts';
 import { nameFaults } from './names.ts';
+import { tracingSettings, type TracingSettings } from './tracing.ts';
 import { type Definitions, definitions } from './definitions.ts';
 
 /** Everything that can be set. Lifetimes are seconds; deeply frozen. */
@@ -44,6 +45,8 @@ export interface Settings {
   /** Undefined in development: mails are written into `dataDir`; in production: there are none. */
   readonly smtpUrl: string | undefined;
   readonly mailFrom: string;
+  /** From OpenTelemetry's variables; undefined: no traces. */
+  readonly tracing: TracingSettings | undefined;
 }
 
 /** An environment record, such as `process.env`. */
@@ -75,7 +78,7 @@ export function parseSettings(env: Env, io: SettingsIo): Settings {
     else if (result) faults.push(`${definition.name}: ${faultText(env, definition, result.error)}`);
     if (faults.length > before) broken.add(definition.name);
   }
-  const settings = assemble(values, io, broken, faults);
+  const settings = { ...assemble(values, io, broken, faults), tracing: tracingSettings(env, faults) };
   if (faults.length > 0) {
     throw new StartError(['The settings cannot be used:', ...faults.map((each) => `  ${each}`)].join('\n'));
   }
@@ -120,7 +123,12 @@ function faultText(env: Env, { name, secret }: Definition, error: z.ZodError): s
 }
 
 /** Defaults that hang on other settings, and the rules that span settings. */
-function assemble(values: Values, io: SettingsIo, broken: Set<string>, faults: string[]): Settings {
+function assemble(
+  values: Values,
+  io: SettingsIo,
+  broken: Set<string>,
+  faults: string[],
+): Omit<Settings, 'tracing'> {
   const environment = values.environment ?? 'development';
   const production = environment === 'production';
   /** Adds a fault unless one of the settings that it speaks of is already faulty. */

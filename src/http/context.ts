@@ -10,6 +10,8 @@ export interface RequestFacts {
   readonly requestId: string;
   /** The address of the client, forwarded headers heeded only from trusted proxies. */
   readonly clientIp: string;
+  /** Whether a trusted proxy sent it. */
+  readonly proxied: boolean;
 }
 
 /** The facts of a request. */
@@ -62,7 +64,7 @@ export function createContextMiddleware(
     headers.host = host;
     headers['x-forwarded-host'] = host;
     headers['x-forwarded-proto'] = protocol.slice(0, -1);
-    Object.assign(ctx.state, { requestId, clientIp } satisfies RequestFacts);
+    Object.assign(ctx.state, { requestId, clientIp, proxied: fromProxy } satisfies RequestFacts);
     ctx.set('x-request-id', requestId);
     if (readable) {
       await next();

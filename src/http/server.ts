@@ -4,7 +4,9 @@ import { PortcullisError } from '../lib/errors.ts';
 import type { Settings } from '../config/schema.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
 import { createContextMiddleware, factsOf } from './context.ts';
+import { createTraces } from './traces.ts';
 import type { Cors } from './cors.ts';
 import { giveForm, type Engine } from './engine.ts';
 import { createErrorHandler, sendOAuthError, sendProblem } from './errors.ts';
@@ -18,6 +20,7 @@ export interface ServerDependencies extends Omit<OwnRoutesDependencies, 'basePat
   readonly settings: Settings;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly tracing: Tracing | undefined;
   readonly engine: Engine;
   readonly cors: Cors;
   readonly show: ShowPage;
@@ -99,6 +102,7 @@ export function createServer(deps: ServerDependencies): Koa {
   };
 
   koa.use(createContextMiddleware(settings, metrics));
+  if (deps.tracing) koa.use(createTraces(deps.tracing, settings.issuer));
   koa.use(async function observe(ctx, next) {
     const started = performance.now();
     const method = ctx.method;

@@ -41,3 +41,6 @@ export function createSortableIds(): (now: number) => string {
 /** Random letters that people can copy by hand: five bits each, without those that look alike. */
 export const randomLetters = (count: number): string =>
   [...randomBytes(count)].map((byte) => SORTABLE.charAt(byte % 32)).join('');
+
+/** `bytes` random bytes in lower-case hexadecimal, as trace contexts write their ids. */
+export const randomHex = (bytes: number): string => randomBytes(bytes).toString('hex');

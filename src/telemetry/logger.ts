@@ -10,6 +10,8 @@ export interface LoggerOptions {
   readonly environment: 'development' | 'production';
   /** Least level that is written; `info` by default. */
   readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** Of the request that a line belongs to. */
+  readonly traceId?: (() => string | undefined) | undefined;
   /** Where lines go; standard output by default. */
   readonly destination?: DestinationStream;
 }
@@ -58,13 +60,14 @@ function describeError(error: unknown): unknown {
 }
 
 /** Makes a log. Each line has `time` (ISO 8601), `level` and `msg`, then the caller's fields. */
-export function createLogger({ environment, level = 'info', destination }: LoggerOptions): Logger {
+export function createLogger({ environment, level = 'info', traceId, destination }: LoggerOptions): Logger {
   const sink = destination ?? pino.destination({ fd: 1, sync: true });
   const clean = (fields: object) => redact(fields) as Record<string, unknown>;
   const logger: Logger = pino(
     {
       level,
       base: null,
+      ...(traceId && { mixin: () => ({ trace_id: traceId() }) }),
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }), log: clean },
       serializers: { err: describeError },

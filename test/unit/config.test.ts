@@ -69,6 +69,7 @@ describe('defaults', () => {
       registration: 'closed',
       smtpUrl: undefined,
       mailFrom: 'no-reply@localhost',
+      tracing: undefined,
     });
   });
 
@@ -325,5 +326,47 @@ describe('names', () => {
     ).not.toThrow();
     expect(faults({ PORTCULLIS_PORT: '80' })[0]).toContain('unknown setting');
     expect(faults({ PORTCULLIS_MANAGEMENT_PORT: 'tcp://10.0.0.1:9000' })[0]).toContain('enableServiceLinks');
+  });
+});
+
+describe('OpenTelemetry’s variables', () => {
+  const on = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
+  const tracing = (env: Record<string, string>) => parse(env).tracing;
+
+  it('name the endpoint: a base, or the whole; the default once traces are asked for', () => {
+    expect(tracing(on)?.endpoint).toBe('http://collector:4318/v1/traces');
+    expect(tracing({ ...on, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://a.example/t' })?.endpoint).toBe(
+      'https://a.example/t',
+    );
+    expect(tracing({ OTEL_TRACES_EXPORTER: 'otlp' })?.endpoint).toBe('http://localhost:4318/v1/traces');
+    expect(tracing({ OTEL_SERVICE_NAME: 'x', OTEL_TRACES_SAMPLER: 'always_on' })).toBeUndefined();
+  });
+
+  it.each([
+    ['parentbased_always_on', undefined, { parentBased: true, ratio: 1 }],
+    ['parentbased_traceidratio', '0.25', { parentBased: true, ratio: 0.25 }],
+    ['traceidratio', '0', { parentBased: false, ratio: 0 }],
+    ['always_off', undefined, { parentBased: false, ratio: 0 }],
+  ])('sampler %s %s', (name, arg, sampler) => {
+    const env = {
+      ...on,
+      OTEL_TRACES_SAMPLER: name,
+      ...(arg === undefined ? {} : { OTEL_TRACES_SAMPLER_ARG: arg }),
+    };
+    expect(tracing(env)?.sampler).toEqual(sampler);
+  });
+
+  it.each([
+    ['OTEL_TRACES_EXPORTER', 'zipkin'],
+    ['OTEL_EXPORTER_OTLP_PROTOCOL', 'grpc'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4317'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://ada:s3cret@collector'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'authorization=s3cret%'],
+    ['OTEL_TRACES_SAMPLER', 'sometimes'],
+    ['OTEL_TRACES_SAMPLER_ARG', '2'],
+  ])('%s=%s is refused, its value not repeated', (name, value) => {
+    const refused = (): unknown => tracing({ ...on, [name]: value });
+    expect(refused).toThrow(new RegExp(`${name}: must be`));
+    expect(refused).not.toThrow(/s3cret/);
   });
 });
