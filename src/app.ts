@@ -255,6 +255,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       }),
       keys: rotation,
       webhooks: delivery.webhooks,
+      logoutNotices: storage.logoutNotices,
       audit: createAuditLog(database),
       changes: storage.changes,
     }),
@@ -262,11 +263,10 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
 
   const forget = { clients: clients.forget, apis: apis.forget };
   const logouts = createLogoutDeliverer({
+    ...parts,
     notices: storage.logoutNotices,
     compose: createLogoutTokens({ issuer: settings.issuer, clients, ring: keys, clock }),
     fetch: delivery.fetch,
-    clock,
-    logger,
   });
   const duties = [delivery.deliverer, logouts, ...mailing.duties];
   running.background = startBackground({ ...parts, keys, rotation, forget, duties });

@@ -108,6 +108,14 @@ export const clients: Group = {
       body: fields,
     },
     {
+      name: 'logout-notices',
+      summary: 'list ends of sessions that the client was not told of yet, or that were given up',
+      scope: 'clients:read',
+      method: 'GET',
+      path: '/clients/{client}/logout-notices',
+      columns: ['id', 'user_id', 'status', 'attempts', 'error', 'created_at'],
+    },
+    {
       ...write,
       name: 'disable',
       summary: 'stop a client: all that it holds dies at once, and stays dead',

@@ -150,6 +150,7 @@ const VERBS: readonly (readonly [string, string, string, unknown?])[] = [
   ],
   ['webhooks test w1', 'webhooks:write', 'POST /webhooks/w1/test'],
   ['webhooks delete w1 --yes', 'webhooks:write', 'DELETE /webhooks/w1'],
+  ['clients logout-notices web', 'clients:read', 'GET /clients/web/logout-notices?limit=50'],
   ['webhooks messages w1', 'webhooks:read', 'GET /webhooks/w1/messages?limit=50'],
   ['webhooks retry w1 m1', 'webhooks:write', 'POST /webhooks/w1/messages/m1/retry'],
 ];

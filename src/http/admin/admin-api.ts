@@ -10,6 +10,7 @@ import type { ApiAdministration } from '../../clients/api-administration.ts';
 import type { ClientRegistry } from '../../clients/registry.ts';
 import type { SecretAdministration } from '../../clients/secret-administration.ts';
 import type { WebhookAdministration } from '../../delivery/webhooks.ts';
+import type { LogoutNotices } from '../../storage/logout-notices.ts';
 import type { GrantAdministration } from '../../grants/administration.ts';
 import type { KeyAdministration } from '../../keys/rotation.ts';
 import { faultsOf } from '../../lib/documents.ts';
@@ -37,6 +38,7 @@ import { allowed, createRouter } from './router.ts';
 import { secretRoutes } from './secrets.ts';
 import { tokenRoutes } from './tokens.ts';
 import { userRoutes } from './users.ts';
+import { logoutNoticeRoutes } from './logout-notices.ts';
 import { webhookRoutes } from './webhooks.ts';
 
 export interface AdminDependencies {
@@ -52,6 +54,7 @@ export interface AdminDependencies {
   readonly tokens: TokenInspector;
   readonly keys: KeyAdministration;
   readonly webhooks: WebhookAdministration;
+  readonly logoutNotices: Pick<LogoutNotices, 'list'>;
   readonly audit: AuditLog;
   readonly changes: Pick<Changes, 'record'>;
 }
@@ -65,6 +68,7 @@ export function createAdminApi(deps: AdminDependencies): Middleware {
   const guard = createCredentialGuard(deps.registry);
   const routes: Route[] = [
     ...clientRoutes(deps.clients, guard),
+    ...logoutNoticeRoutes(deps.clients, deps.logoutNotices),
     ...secretRoutes(deps.secrets, guard),
     ...apiRoutes(deps.apis),
     ...userRoutes(deps.accounts, deps.secondFactors),

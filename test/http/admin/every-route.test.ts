@@ -54,6 +54,7 @@ describe.each(databaseKinds)('every route of the admin API on %s', (kind) => {
     'GET /clients': () => ({}),
     'POST /clients': () => ({ body: { redirect_uris: REDIRECT } }),
     'GET /clients/{client_id}': () => ({ path: '/clients/web' }),
+    'GET /clients/{client_id}/logout-notices': () => ({ path: '/clients/web/logout-notices' }),
     'PATCH /clients/{client_id}': () => ({ path: '/clients/web', body: { client_name: 'Shop' } }),
     'DELETE /clients/{client_id}': async () => ({ path: `/clients/${await client()}` }),
     'POST /clients/{client_id}/disable': async () => ({ path: `/clients/${await client()}/disable` }),

@@ -181,6 +181,16 @@ describe.each(databaseKinds)('back-channel logout on %s', (kind) => {
     ahead += 10_000;
     await arrived(2);
     await expect.poll(waiting).toMatchObject([{ attempts: 10, dueAt: null }]);
+    const list = async (client: string) => {
+      const headers = { authorization: `Bearer ${await world.adminToken()}` };
+      return fetch(`${world.url}/admin/v1/clients/${client}/logout-notices`, { headers });
+    };
+    expect(await (await list('shop')).json()).toMatchObject({
+      data: [{ user_id: world.userId, status: 'failed', attempts: 10, error: 'answered 503' }],
+      next: null,
+    });
+    expect(await (await list('desk')).json()).toEqual({ data: [], next: null });
+    expect((await list('nobody')).status).toBe(404);
     expect(world.log.join('')).toContain('logout_notice.given_up');
     await world.app.domain.storage.database.prisma.logoutNotice.deleteMany();
   });
