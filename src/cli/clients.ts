@@ -33,6 +33,7 @@ const fields: readonly Field[] = [
     'backchannel_logout_session_required',
     'it needs the sid in logout tokens (they always have one)',
   ),
+  ...toggle('fapi', 'fapi', 'hold it to what FAPI 2.0 demands of clients'),
   option('--access-token-ttl <seconds>', 'access_token_ttl', 'life of its access tokens', number),
   option(
     '--refresh-token-idle-ttl <seconds>',

@@ -19,6 +19,13 @@ const fault = (pointer: string, detail: string): Fault => ({ pointer, detail });
 const when = (condition: boolean, pointer: string, detail: string): Fault[] =>
   condition ? [fault(pointer, detail)] : [];
 
+const FAPI = 'where fapi is';
+const FAPI_FLAGS = [
+  'require_pkce',
+  'require_pushed_authorization_requests',
+  'dpop_bound_access_tokens',
+] as const;
+
 const isAdminScope = (name: string): boolean => ADMIN_SCOPES.some((scope) => scope.name === name);
 /** The names in a scope value (RFC 6749, 3.3). */
 const scopeNames = (scope: string): string[] => scope.split(' ').filter(Boolean);
@@ -126,6 +133,39 @@ export const rules: readonly Rule[] = [
         '/require_state',
         'must be true where require_pkce is false',
       ),
+  },
+  {
+    // FAPI 2.0 Security Profile, 5.3.2 and 5.4.
+    reads: [
+      'fapi',
+      'token_endpoint_auth_method',
+      'token_endpoint_auth_signing_alg',
+      'id_token_signed_response_alg',
+      ...FAPI_FLAGS,
+    ],
+    check: (client) => {
+      if (!client.fapi) return [];
+      const { token_endpoint_auth_signing_alg: alg } = client;
+      const method = client.token_endpoint_auth_method;
+      return [
+        ...when(
+          method !== 'private_key_jwt',
+          '/token_endpoint_auth_method',
+          `must be private_key_jwt ${FAPI}`,
+        ),
+        ...when(
+          alg === undefined || alg === 'RS256',
+          '/token_endpoint_auth_signing_alg',
+          `must be PS256, ES256 or EdDSA ${FAPI}`,
+        ),
+        ...when(
+          client.id_token_signed_response_alg === 'RS256',
+          '/id_token_signed_response_alg',
+          `must not be RS256 ${FAPI}`,
+        ),
+        ...FAPI_FLAGS.flatMap((flag) => when(!client[flag], `/${flag}`, `must be true ${FAPI}`)),
+      ];
+    },
   },
   {
     reads: ['scope'],

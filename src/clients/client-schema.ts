@@ -108,6 +108,9 @@ export const clientSchema = z.strictObject({
   require_state: z.boolean({ error: 'must be true or false' }).optional(),
   require_pushed_authorization_requests: flag(false),
   dpop_bound_access_tokens: flag(false),
+  fapi: flag(false).describe(
+    'holds it to what FAPI 2.0 demands of clients: assertions for the issuer alone, pushed requests, DPoP',
+  ),
 
   backchannel_logout_uri: uri(fetchUrlFault)
     .optional()

@@ -1,7 +1,14 @@
 /** How clients prove who they are, where our rules are stricter than the engine's. */
-import { errors, type ClientAuthMethod, type KoaContextWithOIDC, type Provider } from 'oidc-provider';
+import {
+  errors,
+  type Client,
+  type ClientAuthMethod,
+  type KoaContextWithOIDC,
+  type Provider,
+} from 'oidc-provider';
 import { matchSecret } from '../clients/secrets.ts';
 import { formOf } from './deviations.ts';
+import { recordOf } from './client-adapter.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 
 /** `client_secret_jwt` needs the secret's plaintext, which is not kept. */
@@ -36,17 +43,21 @@ export const CLOCK_TOLERANCE = 60;
  * What the engine (`shared/jwt_client_auth.js`) leaves open. Trap: it accepts an assertion of which one audience is
  * right; every value must be the issuer, the token endpoint or the called endpoint, by the issuer's name. Trap: it
  * looks at `iat` only where there is no `exp`, and at `exp` only for being past.
+ * FAPI 2.0 (5.3.2.1) wants the issuer alone, as a string.
  * @param now epoch seconds
  */
 export function assertAssertion(
   ctx: KoaContextWithOIDC,
   claims: { aud?: unknown; exp?: number; iat?: unknown },
+  client: Client,
   now: number,
 ): void {
   if ((claims.exp ?? 0) > now + ASSERTION_MAX_TTL)
     throw new errors.InvalidClientAuth('the assertion lives too long');
   if (typeof claims.iat === 'number' && claims.iat > now + CLOCK_TOLERANCE)
     throw new errors.InvalidClientAuth('the assertion is from the future');
+  if (recordOf(client).metadata.fapi && claims.aud !== ctx.oidc.issuer)
+    throw new errors.InvalidClientAuth('the assertion is not for the issuer alone');
   const accepted = new Set([ctx.oidc.issuer, ctx.oidc.urlFor('token'), ctx.oidc.urlFor(ctx.oidc.route)]);
   const audiences: unknown[] = Array.isArray(claims.aud) ? claims.aud : [claims.aud];
   if (audiences.length === 0 || !audiences.every((aud) => typeof aud === 'string' && accepted.has(aud))) {

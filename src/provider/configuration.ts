@@ -157,8 +157,8 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       url: (_ctx, interaction) =>
         new URL(settings.issuer).pathname.replace(/\/$/, '') + deps.pages.interactionPath(interaction.uid),
     },
-    assertJwtClientAuthClaimsAndHeader: async (ctx, claims) =>
-      assertAssertion(ctx, claims, toSeconds(clock.now())),
+    assertJwtClientAuthClaimsAndHeader: async (ctx, claims, _header, client) =>
+      assertAssertion(ctx, claims, client, toSeconds(clock.now())),
     rotateRefreshToken: true,
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     // Families are bound to their session by their own row. Trap (`checkSessionBinding`): the engine's binding
