@@ -32,7 +32,7 @@ export async function openCurrentKeys(
   };
   let records = await open();
   if (records.length === 0) {
-    const made = await Promise.all(STANDARD_ALGORITHMS.map(newSigningKey));
+    const made = await Promise.all(STANDARD_ALGORITHMS.map((alg) => newSigningKey(alg, lifetime)));
     await store.change(firstKeys(made, clock.now()), { actor: 'system' });
     records = await open();
   }

@@ -19,7 +19,7 @@ export interface KeyPolicy {
 }
 
 /** A new key of one algorithm, not yet kept. */
-export type NewKey = Pick<SigningKeyRecord, 'kid' | 'alg' | 'privateJwk'>;
+export type NewKey = Pick<SigningKeyRecord, 'kid' | 'alg' | 'privateJwk' | 'longestTtl'>;
 
 /** New keys of one algorithm that wait for their turn at once, at most. */
 const MAX_PENDING = 5;
@@ -65,7 +65,6 @@ const record = (key: NewKey, status: 'pending' | 'active', now: number, from: nu
   createdAt: now,
   activeFrom: from,
   retiresAt: undefined,
-  longestTtl: 0, // noted by the nodes that come to know it
 });
 
 const retired = (keys: readonly SigningKey[], now: number): KeyStep[] =>

@@ -35,12 +35,15 @@ const PRIVATE = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']);
 const publicOf = (jwk: Readonly<Record<string, unknown>>): JWK =>
   Object.fromEntries(Object.entries(jwk).filter(([name]) => !PRIVATE.has(name)));
 
-/** Makes a new key pair: a private JWK with `kid` (RFC 7638 thumbprint), `alg` and `use`. */
-export async function newSigningKey(alg: string): Promise<NewKey> {
+/**
+ * Makes a new key pair: a private JWK with `kid` (RFC 7638 thumbprint), `alg` and `use`.
+ * @param longestTtl see `SigningKey`; nodes with a longer one note theirs
+ */
+export async function newSigningKey(alg: string, longestTtl: number): Promise<NewKey> {
   const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 });
   const jwk = await exportJWK(privateKey);
   const kid = await calculateJwkThumbprint(jwk);
-  return { kid, alg, privateJwk: { ...jwk, kid, alg, use: 'sig' } };
+  return { kid, alg, privateJwk: { ...jwk, kid, alg, use: 'sig' }, longestTtl };
 }
 
 /** Builds a ring from key records; retired ones are left out. */

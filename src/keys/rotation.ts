@@ -8,6 +8,7 @@ import {
   advanceKeys,
   announceKey,
   agedAlgorithms,
+  lifetimeOf,
   policyOf,
   publishKeys,
   replaceKeys,
@@ -54,8 +55,8 @@ export function createKeyRotation(
     await current.reload();
     return keys;
   };
-  const make = (algorithms: readonly string[]): Promise<NewKey[]> =>
-    Promise.all(algorithms.map(newSigningKey));
+  const newKey = (alg: string): Promise<NewKey> => newSigningKey(alg, lifetimeOf(settings));
+  const make = (algorithms: readonly string[]): Promise<NewKey[]> => Promise.all(algorithms.map(newKey));
   return {
     list: store.list,
     async rotate(algorithms, immediate, by) {
@@ -73,13 +74,13 @@ export function createKeyRotation(
       if (!known) throw new PortcullisError('not_found', 404, 'There is no such key.');
       if (known.status === 'retired') return known;
       // It may be the active one by the time of the change: a replacement is at hand in any case.
-      const replacement = await newSigningKey(known.alg);
+      const replacement = await newKey(known.alg);
       const keys = await change(retireKey(kid, replacement, clock.now()), by);
       return keys.find((key) => key.kid === kid) ?? known;
     },
     async need(alg) {
       if (current.announced.includes(alg)) return;
-      const plan = announceKey(await newSigningKey(alg), clock.now(), await policy());
+      const plan = announceKey(await newKey(alg), clock.now(), await policy());
       await change(plan, { actor: 'system' });
     },
     async advance() {

@@ -67,7 +67,8 @@ describe.each(databaseKinds)('rotation of keys over HTTP on %s', (kind) => {
 
     pass(LEAD);
     await is(['retiring', 'active']);
-    expect(kidOf(await own())).toBe(body.kid);
+    // Written first, followed a moment later.
+    await expect.poll(async () => kidOf(await own()), { timeout: 10_000 }).toBe(body.kid);
     expect(await published()).toEqual(expect.arrayContaining([kidOf(old), body.kid]));
     expect((await world.introspect(old, world.gateway))['active']).toBe(true);
     expect((await world.userinfo(users)).status).toBe(200);
