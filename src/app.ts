@@ -97,9 +97,7 @@ export interface App {
  */
 export async function createApp(settings: Settings, overrides: Overrides = {}): Promise<App> {
   const clock = overrides.clock ?? systemClock;
-  const tracing = createTracing(settings, clock, (error) =>
-    logger.warn({ err: error }, 'traces cannot be sent'),
-  );
+  const tracing = createTracing(settings, clock, (err) => logger.warn({ err }, 'traces cannot be sent'));
   const { environment } = settings;
   const logger = overrides.logger ?? createLogger({ environment, traceId: tracing?.traceId });
   const metrics = createMetrics({ version: VERSION, keyRotationDays: settings.keyRotationDays });
@@ -161,6 +159,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   let draining = false;
   const health = createHealth({
     database: async () => (await database.sql.read('health', 'SELECT 1 AS one')).length === 1,
+    migrations: storage.current,
     keys: () => keys.algorithms.length > 0,
     draining: () => draining,
   });

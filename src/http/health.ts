@@ -5,6 +5,8 @@ import type { Context } from 'koa';
 export interface Readiness {
   /** The database answers. */
   database(): Promise<boolean>;
+  /** Its tables are those of this release. */
+  migrations(): Promise<boolean>;
   /** There is an active signing key. */
   keys(): boolean;
   /** The server is on its way out. */
@@ -36,6 +38,7 @@ const soon = (check: Promise<boolean>): Promise<boolean> =>
 export function createHealth(readiness: Readiness): Health {
   const checks = async (): Promise<Record<string, boolean>> => ({
     database: await soon(readiness.database()),
+    migrations: await soon(readiness.migrations()),
     signing_keys: readiness.keys(),
     not_draining: !readiness.draining(),
   });

@@ -114,6 +114,7 @@ export function createServer(deps: ServerDependencies): Koa {
       metrics.httpRequest(method, route, ctx.status, seconds);
       logger.debug(
         {
+          event: 'http.request',
           request_id: factsOf(ctx).requestId,
           ip: factsOf(ctx).clientIp,
           outcome: ctx.status,

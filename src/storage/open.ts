@@ -9,7 +9,7 @@ import { createConsents } from './consents.ts';
 import { createDataKeys, loadDataKeys } from './data-keys.ts';
 import { openDatabase, type Database } from './database.ts';
 import { createFamilies } from './families.ts';
-import { migrate } from './migrate.ts';
+import { migrate, migrationNames } from './migrate.ts';
 import { createSecondFactorStore } from './second-factors.ts';
 import { createSessions } from './sessions.ts';
 import { createLogoutNotices } from './logout-notices.ts';
@@ -52,6 +52,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
   const database = wrapDatabase ? wrapDatabase(opened) : opened;
   try {
     const { applied } = await migrate(database, { onFirst: (tx) => createDataKeys(tx, secretKeys, clock) });
+    const newest = (await migrationNames(database.kind)).at(-1) ?? '';
     const dataKeys = await loadDataKeys(database, secretKeys);
     const subscriptions = await openSubscriptions(database);
     const changes = createChanges(database, clock, listeners, subscriptions);
@@ -63,6 +64,11 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
       changes,
       artifacts,
       migrations: applied,
+      /** Whether the database is still of this release: not so once an older one was put in its place. */
+      current: async () => {
+        const text = `SELECT 1 AS one FROM "_prisma_migrations" WHERE migration_name = $1 AND rolled_back_at IS NULL`;
+        return (await database.sql.read('migrations.newest', text, [newest])).length === 1;
+      },
       accessTokens: createAccessTokens(database, clock, changes, artifacts),
       apis: createApiStore(database, clock, changes),
       clients: createClientStore<M>(database, clock, changes),
