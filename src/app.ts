@@ -183,7 +183,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     accounts,
     throttle,
     devices,
-    known: createKnownAccounts(users, secure),
+    known: createKnownAccounts(users, dataKeys, secure),
     secondFactors: createSecondFactors({ storage, clock, issuer: settings.issuer }),
     dataKeys,
     clock,

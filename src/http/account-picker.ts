@@ -40,7 +40,7 @@ export function createAccountPicker(
     async choose(ctx, form, signedIn) {
       const forgotten = single(form, 'forget');
       if (forgotten !== undefined) {
-        known.forget(ctx, forgotten);
+        await known.forget(ctx, forgotten);
         return { kind: 'again' };
       }
       const id = single(form, 'account');

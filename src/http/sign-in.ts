@@ -63,7 +63,7 @@ export async function signIn(
   attempt: Attempt,
 ): Promise<SignIn> {
   const outcome = await prove(deps, ctx, form, attempt);
-  if (outcome.login) deps.known.remember(ctx, outcome.login.accountId);
+  if (outcome.login) await deps.known.remember(ctx, outcome.login.accountId);
   return outcome;
 }
 

@@ -49,9 +49,7 @@ export function seal(key: NamedKey, plaintext: Buffer | string, context: string)
 /** The id of the key that `sealed` was sealed under. */
 export function sealedUnder(sealed: Uint8Array): string {
   const length = sealed[0] ?? 0;
-  return Buffer.from(sealed.buffer, sealed.byteOffset + 1, Math.min(length, sealed.length - 1)).toString(
-    'ascii',
-  );
+  return Buffer.from(sealed.subarray(1, 1 + length)).toString('ascii');
 }
 
 /**
