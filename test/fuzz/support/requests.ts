@@ -46,7 +46,7 @@ const TRICKY = [
   '<script>',
   'urn:ietf:params:oauth:request_uri:',
   'urn:ietf:params:oauth:request_uri:\u0000',
-  'https://orders.example/api',
+  'https://other.example/api',
   'https://user:pass@orders.example/api#x',
   'http://[::1]:0/',
   'javascript:alert(1)',
