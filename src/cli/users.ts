@@ -33,6 +33,7 @@ export const users: Group = {
   summary: 'the people who sign in',
   examples: [
     'users create --username ada --email ada@example.com --name "Ada Lovelace"',
+    'users list --username ada',
     'users set-password USER_ID',
     'users set-password USER_ID --password-stdin < password.txt',
     'users disable USER_ID --yes',
@@ -44,6 +45,10 @@ export const users: Group = {
       scope: 'users:read',
       method: 'GET',
       path: '/users',
+      query: [
+        option('--username <name>', 'username', 'the one who signs in with this name'),
+        option('--email <address>', 'email', 'those with this address'),
+      ],
       columns: ['id', 'username', 'email', 'name', 'enabled', 'created_at'],
     },
     { name: 'get', summary: 'show a user', scope: 'users:read', method: 'GET', path: '/users/{user}' },

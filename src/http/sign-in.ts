@@ -30,6 +30,9 @@ export interface Login {
   readonly loginTs?: number | undefined;
 }
 
+/** Why a sign-in failed, as the audit says it. */
+export const WRONG_PASSWORD = 'wrong name or password';
+
 interface Again {
   readonly error: 'invalid' | 'throttled' | 'missing' | 'expired';
   readonly status: number;
@@ -83,10 +86,12 @@ async function prove(deps: SignInDependencies, ctx: Context, form: Form, attempt
   const blocked = await throttle.check(budgets);
   if (blocked) return refuse(blocked);
   const found = await accounts.authenticate(username, password);
-  if (!found) {
+  if (!found.ok) {
     const used = await throttle.fail(budgets);
     if (used) return refuse(used); // parallel guesses used up the budget
-    await changes.record({ type: 'login.failed', ...about, detail: { reason: 'wrong name or password' } });
+    // The name that was typed is never kept: it may be a password. Whose account it was is, where there is one.
+    const whose = found.userId === undefined ? {} : { userId: found.userId };
+    await changes.record({ type: 'login.failed', ...about, ...whose, detail: { reason: WRONG_PASSWORD } });
     return { page: { error: 'invalid', status: 401 } };
   }
   const { user } = found;

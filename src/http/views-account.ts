@@ -99,6 +99,7 @@ export type ActivityKind =
   | 'enabled'
   | 'disabled'
   | 'revoked'
+  | 'wrong-password'
   | 'wrong-second-factor'
   | 'factor-added'
   | 'factor-removed'

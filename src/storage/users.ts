@@ -19,6 +19,14 @@ export interface Credentials {
   readonly passwordHash: string | undefined;
 }
 
+/** Which users a list is of: those that have all of it. */
+export interface UserFilter {
+  /** In any case and form that can sign in. */
+  readonly username?: string | undefined;
+  /** As it is kept. */
+  readonly email?: string | undefined;
+}
+
 /** Every mutation is one transaction with its audit row. */
 export interface UserStore {
   findById(id: string): Promise<UserRecord | undefined>;
@@ -27,7 +35,7 @@ export interface UserStore {
   findByEmail(email: string): Promise<UserRecord[]>;
   credentials(by: { readonly id: string } | { readonly username: string }): Promise<Credentials | undefined>;
   /** Oldest first. */
-  list(page: PageRequest): Promise<Page<UserRecord>>;
+  list(filter: UserFilter, page: PageRequest): Promise<Page<UserRecord>>;
   /** @throws PortcullisError `username_taken` (409) */
   create(
     user: UserDocument & { readonly id: string; readonly enabled?: boolean | undefined },
@@ -159,17 +167,19 @@ export function createUserStore(
       const found = await row(by);
       return found ? { user: toRecord(found), passwordHash: found.passwordHash ?? undefined } : undefined;
     },
-    async list(page) {
+    async list({ username, email }, page) {
       const after = afterTime(page);
       const rows = await prisma.user.findMany({
-        ...(after && {
-          where: {
+        where: {
+          ...(username !== undefined && { usernameKey: usernameKey(username) }),
+          ...(email !== undefined && { email }),
+          ...(after && {
             OR: [
               { createdAt: { gt: BigInt(after.time) } },
               { createdAt: BigInt(after.time), id: { gt: after.id } },
             ],
-          },
-        }),
+          }),
+        },
         orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
         take: page.limit + 1,
       });

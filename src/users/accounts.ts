@@ -4,17 +4,23 @@ import { subjectId } from '../lib/subject-id.ts';
 import { originOf, type Origin } from '../storage/origin.ts';
 import type { Page, PageRequest } from '../storage/pages.ts';
 import type { UserRecord } from '../storage/user-record.ts';
-import type { UserDocument, UserStore } from '../storage/users.ts';
+import type { UserDocument, UserFilter, UserStore } from '../storage/users.ts';
 import type { AuditEvent, EventOf } from '../telemetry/events.ts';
 import type { Passwords } from './passwords.ts';
 import { mergeUser, parseUser, requireGoodPassword, type UserInput } from './user-document.ts';
 
+/** The outcome of a password; `userId` says whose account it was not good for, where there is one. */
+export type Authentication =
+  | { readonly ok: true; readonly user: UserRecord }
+  | { readonly ok: false; readonly userId: string | undefined };
+
 /** An unknown id is `not_found` (404), a faulty document `invalid_user` (422). */
 export interface Accounts {
   /** Takes as long for a name that does not exist; a disabled user is like a wrong password. */
-  authenticate(username: string, password: string): Promise<{ readonly user: UserRecord } | undefined>;
+  authenticate(username: string, password: string): Promise<Authentication>;
   get(id: string): Promise<UserRecord>;
-  list(page: PageRequest): Promise<Page<UserRecord>>;
+  /** Oldest first. */
+  list(filter: UserFilter, page: PageRequest): Promise<Page<UserRecord>>;
   /** @throws PortcullisError `username_taken` (409) */
   create(document: unknown, by: Origin): Promise<UserRecord>;
   /**
@@ -98,14 +104,14 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
     async authenticate(username, password) {
       const found = await store.credentials({ username });
       const { ok, rehash } = await passwords.verifyPassword(found?.passwordHash, password);
-      if (!found?.user.enabled || !ok) return undefined;
+      if (!found?.user.enabled || !ok) return { ok: false, userId: found?.user.id };
       if (rehash && found.passwordHash !== undefined) {
         await store.rehash(found.user.id, found.passwordHash, await passwords.hashPassword(password));
       }
-      return { user: found.user };
+      return { ok: true, user: found.user };
     },
     get,
-    list: (page) => store.list(page),
+    list: (filter, page) => store.list(filter, page),
     async create(document, by) {
       const input = parseUser(document);
       const id = subjectId();

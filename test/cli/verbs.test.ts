@@ -106,6 +106,7 @@ const VERBS: readonly (readonly [string, string, string, unknown?])[] = [
   ],
   ['apis delete https://a.example --yes', 'apis:write', 'DELETE /apis/https%3A%2F%2Fa.example'],
   ['users list --limit 7', 'users:read', 'GET /users?limit=7'],
+  ['users list --username ada', 'users:read', 'GET /users?username=ada&limit=50'],
   ['users get u1', 'users:read', 'GET /users/u1'],
   [
     'users create --username ada --email a@b.example --email-verified --claim given_name=Ada --claim phone_number_verified=true',

@@ -8,7 +8,7 @@ import type { SecondFactors } from '../../users/second-factors.ts';
 import { userSchema } from '../../users/user-document.ts';
 import { meantVersion } from './conditional.ts';
 import { route, type Route } from './route.ts';
-import { answer, input, listQuery, pageAnswer, patchOf, shown, time, toTime } from './schemas.ts';
+import { answer, idFilter, input, listQuery, pageAnswer, patchOf, shown, time, toTime } from './schemas.ts';
 
 const userAnswer = answer(
   'User',
@@ -55,9 +55,10 @@ export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Ro
       method: 'GET',
       path: '/users',
       summary: 'List users, oldest first',
-      query: listQuery,
+      query: listQuery.extend({ username: idFilter, email: idFilter }),
       answer: userPage,
-      handle: async ({ query }) => shown(await accounts.list(query), showUser),
+      handle: async ({ query: { username, email, ...page } }) =>
+        shown(await accounts.list({ username, email }, page), showUser),
     }),
     route({
       ...write,

@@ -48,6 +48,7 @@ const activities = [
   'enabled',
   'disabled',
   'revoked',
+  'wrong-password',
   'wrong-second-factor',
   'factor-added',
   'factor-removed',

@@ -118,7 +118,9 @@ describe.each(databaseKinds)('sessions and activity on %s', (kind) => {
   it('keeps an admin’s address to itself', async () => {
     await world.user('niaj');
     const { accounts } = world.app.domain;
-    const { id } = (await accounts.list({ limit: 200 })).data.find(({ username }) => username === 'niaj') ?? {
+    const { id } = (await accounts.list({}, { limit: 200 })).data.find(
+      ({ username }) => username === 'niaj',
+    ) ?? {
       id: '',
     };
     await accounts.setPassword(id, PASSWORD, { actor: 'client:admin', ip: '198.51.100.9' });

@@ -53,6 +53,19 @@ describe.each(databaseKinds)('users, grants and sessions in the admin API on %s'
     expect(found.headers.get('etag')).toBe(headers.get('etag'));
   });
 
+  it('are found by name, however it is typed, or by address', async () => {
+    const { body } = await admin.call('POST', '/users', {
+      body: { username: 'Findable', password: PASSWORD, email: 'find@example.com' },
+    });
+    const find = async (query: Record<string, string>) =>
+      (await admin.ok<Page<Doc & { id: string }>>('GET', '/users', { query })).body.data.map(({ id }) => id);
+    expect(await find({ username: ' findABLE' })).toEqual([body['id']]);
+    expect(await find({ email: 'find@example.com' })).toEqual([body['id']]);
+    expect(await find({ username: 'findable', email: 'other@example.com' })).toEqual([]);
+    expect(await find({ username: 'nobody' })).toEqual([]);
+    expect((await admin.call('GET', '/users', { query: { username: 'a\0' } })).status).toBe(422);
+  });
+
   it('are refused with pointers, and when the name is taken', async () => {
     const refused = await admin.call('POST', '/users', {
       body: { username: '', password: 'short', claims: { birthdate: 'never' }, sub: 'x' },

@@ -186,7 +186,7 @@ describe.each(databaseKinds)('guessing on %s', (kind) => {
   it('tells nothing of whether a user exists, is disabled, or has signed in here', async () => {
     const [known, disabled, here] = [await newUser(), await newUser(), await newUser()];
     const { accounts } = world.app.domain;
-    const { data } = await accounts.list({ limit: 200 });
+    const { data } = await accounts.list({}, { limit: 200 });
     await accounts.setEnabled(data.find((user) => user.username === disabled)?.id ?? '', false, {
       actor: 'test',
     });

@@ -26,6 +26,25 @@ describe.each(databaseKinds)('the sign-in page on %s', (kind) => {
     expect(seen.text).toMatch(/<input[^>]*name="password"[^>]*autocomplete="current-password"/);
   });
 
+  it('audits whose account a wrong password was tried on, and never the name that was typed', async () => {
+    const id = await world.user('attacked');
+    for (const username of ['ATTACKED', 'no-such-name']) {
+      const browser = world.browser();
+      const { seen } = await ask(world, world.web, {}, browser);
+      await browser.submit(seen, { username, password: 'not the password' }, '/login');
+    }
+    const data = await world.app.domain.storage.database.prisma.auditEvent.findMany({
+      where: { type: 'login.failed' },
+      orderBy: { id: 'desc' },
+      take: 2,
+    });
+    expect(new Set(data.map(({ userId }) => userId))).toEqual(new Set([id, null]));
+    const text = JSON.stringify(data, (_name, value: unknown) =>
+      typeof value === 'bigint' ? `${value}` : value,
+    );
+    expect(text.toLowerCase()).not.toMatch(/attacked|no-such-name/);
+  });
+
   it('says the same for a wrong password and for an unknown user, but for what was typed', async () => {
     await world.user('somebody');
     const answers = [];
