@@ -1,30 +1,21 @@
 /** The composition root: everything is made here, with explicit arguments, and closed here. */
 import './provider/engine-notices.ts';
 import type Koa from 'koa';
+import { createAdministration } from './administration.ts';
 import { startBackground, type Background } from './background.ts';
 import { createClientAdministration, type ClientAdministration } from './clients/administration.ts';
-import { createApiAdministration } from './clients/api-administration.ts';
 import { createApiRegistry } from './clients/apis.ts';
 import { bootstrapAdmin } from './clients/bootstrap.ts';
 import type { ClientMetadata } from './clients/metadata.ts';
 import { createSecretUse } from './clients/secret-use.ts';
 import { createClientRegistry } from './clients/registry.ts';
-import { createSecretAdministration } from './clients/secret-administration.ts';
 import { developmentAdmin, secretKeysOf, type AdminCredentials } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { createDelivery } from './delivery/delivery.ts';
 import { createLogoutDeliverer } from './delivery/logouts.ts';
 import { createGrantAdministration } from './grants/administration.ts';
-import { createAdminApi } from './http/admin/admin-api.ts';
-import { createAccountPages } from './http/account.ts';
-import { createBrowserSessions } from './http/browser-session.ts';
 import { createCors } from './http/cors.ts';
-import { createCsrf } from './http/csrf.ts';
-import { createDevicePages } from './http/device.ts';
 import { createHealth, type Health } from './http/health.ts';
-import { createInteractions } from './http/interactions.ts';
-import { createKnownAccounts } from './http/known-accounts.ts';
-import { createKnownDevices } from './http/known-devices.ts';
 import { listen, type Listening } from './http/listen.ts';
 import { createManagementServer } from './http/management.ts';
 import { createProviderPages, createShowPage } from './http/pages.ts';
@@ -34,16 +25,11 @@ import { createViews } from './http/views.ts';
 import { openCurrentKeys } from './keys/current.ts';
 import { createKeyRotation } from './keys/rotation.ts';
 import { systemClock, type Clock } from './lib/clock.ts';
-import { createAdminBearer } from './provider/admin-bearer.ts';
-import { createMailing, offersOf } from './http/mailing.ts';
-import { createVisitorSignIn } from './http/visitor-sign-in.ts';
-import { createVisitors } from './http/visitor.ts';
-import { createDeviceDecisions } from './provider/device-codes.ts';
+import { offersOf } from './http/mailing.ts';
+import { createPeople } from './people.ts';
 import { createLogoutTokens } from './provider/logout-tokens.ts';
 import { buildProvider } from './provider/build.ts';
 import { createTokenVerifier } from './provider/jwt-access-tokens.ts';
-import { createTokenInspector } from './provider/token-inspector.ts';
-import { createAuditLog } from './storage/audit.ts';
 import { createClientSecretStore } from './storage/client-secrets.ts';
 import { createGrantLists } from './storage/grant-lists.ts';
 import type { Database } from './storage/database.ts';
@@ -55,7 +41,6 @@ import { createTracing } from './telemetry/tracing.ts';
 import { createAccounts, type Accounts } from './users/accounts.ts';
 import { createPasswords } from './users/passwords.ts';
 import { createSecondFactors } from './users/second-factors.ts';
-import { createThrottle } from './users/throttle.ts';
 import { VERSION } from './lib/version.ts';
 
 /** What tests replace. */
@@ -163,33 +148,21 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     keys: () => keys.algorithms.length > 0,
     draining: () => draining,
   });
-  const csrf = createCsrf(dataKeys.derived('csrf'));
-  const throttle = createThrottle(storage.throttles, dataKeys, clock);
-  const mailing = createMailing({ settings, clock, logger, storage, throttle, text: views.text });
-  const secure = settings.issuer.startsWith('https:');
-  const devices = createKnownDevices(dataKeys.derived('known devices'), secure);
   const grants = createGrantAdministration(
     createGrantLists(database, dataKeys, clock, storage.changes),
     storage.sessions,
     storage.consents,
   );
-  const browserSessions = createBrowserSessions(engine.provider, storage.sessions, clock, settings);
-  /** What every page with a form needs. */
-  const forPages = {
-    show,
-    csrf,
-    basePath,
-    browserSessions,
+  const secondFactors = createSecondFactors({ storage, clock, issuer: settings.issuer });
+  const people = createPeople({
+    ...parts,
     accounts,
-    throttle,
-    devices,
-    known: createKnownAccounts(users, dataKeys, secure),
-    secondFactors: createSecondFactors({ storage, clock, issuer: settings.issuer }),
-    dataKeys,
-    clock,
-    changes: storage.changes,
-  };
-  const visitorSignIn = createVisitorSignIn(forPages);
+    secondFactors,
+    grants,
+    provider: engine.provider,
+    show,
+    text: views.text,
+  });
   const koa = createServer({
     settings,
     logger,
@@ -201,62 +174,18 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     views,
     health,
     jwks,
-    interactions: createInteractions({
-      ...forPages,
-      provider: engine.provider,
-      clients,
-      apis,
-      users,
-      consents: storage.consents,
-    }),
-    account: createAccountPages({
-      ...forPages,
-      audit: createAuditLog(database),
-      visitorSignIn,
-      visitors: createVisitors(csrf, basePath),
-      mailing,
-      offers,
-      text: views.text,
-      clients,
-      apis,
-      grants,
-    }),
-    device: createDevicePages({
-      ...forPages,
-      visitors: visitorSignIn,
-      decisions: createDeviceDecisions({ ...storage, apis, clock }),
-      clients,
-      apis,
-    }),
-    admin: createAdminApi({
-      issuer: settings.issuer,
-      bearer: createAdminBearer(verify, storage.accessTokens),
-      registry: clients,
-      clients: administration,
-      secrets: createSecretAdministration({
-        store: secretStore,
-        clients: storage.clients,
-        keys: dataKeys,
-        clock,
-      }),
-      apis: createApiAdministration(storage.apis, apis, rotation.need),
+    ...people,
+    admin: createAdministration({
+      ...parts,
       accounts,
-      secondFactors: forPages.secondFactors,
+      clients: administration,
+      registry: clients,
+      secretStore,
+      secondFactors,
       grants,
-      tokens: createTokenInspector({
-        issuer: settings.issuer,
-        clock,
-        ring: keys,
-        dataKeys,
-        storage,
-        clients,
-        apis,
-      }),
-      keys: rotation,
+      keys,
+      rotation,
       webhooks: delivery.webhooks,
-      logoutNotices: storage.logoutNotices,
-      audit: createAuditLog(database),
-      changes: storage.changes,
     }),
   });
 
@@ -267,7 +196,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     compose: createLogoutTokens({ issuer: settings.issuer, clients, ring: keys, clock }),
     fetch: delivery.fetch,
   });
-  const duties = [delivery.deliverer, logouts, ...mailing.duties];
+  const duties = [delivery.deliverer, logouts, ...people.duties];
   running.background = startBackground({ ...parts, keys, rotation, forget, duties });
 
   let listening: Listening | undefined;

@@ -25,20 +25,23 @@ const ORDER = [
   ['keys', 'clients', 'users', 'grants', 'delivery'],
   ['provider'],
   ['http'],
-  ['background'],
+  ['background', 'people', 'administration'],
   ['app'],
   ['workers'],
   ['start'],
   ['main', 'cli'],
 ];
 const AREAS = ORDER.flat();
-const FILES = new Set(['background', 'app', 'workers', 'start', 'main']); // areas that are one file
+const FILES = new Set(['background', 'people', 'administration', 'app', 'workers', 'start', 'main']); // areas that are one file
 
 const PACKAGES: readonly { readonly name: RegExp; readonly areas: readonly string[] }[] = [
   { name: /^(@prisma\/|pg$|pg\/|node:sqlite$)/, areas: ['storage'] },
   { name: /^oidc-provider$/, areas: ['provider'] },
   { name: /^oidc-provider\//, areas: [] },
-  { name: /^(koa|@koa\/.*)$/, areas: ['http', 'background', 'app', 'workers', 'start', 'main'] },
+  {
+    name: /^(koa|@koa\/.*)$/,
+    areas: ['http', 'background', 'people', 'administration', 'app', 'workers', 'start', 'main'],
+  },
 ];
 
 const WORDS: readonly { readonly text: RegExp; readonly allowed: RegExp }[] = [
