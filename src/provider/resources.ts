@@ -4,6 +4,7 @@
  */
 import { errors, type Client, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
 import { ADMIN_API, OIDC_SCOPES } from '../clients/apis.ts';
+import type { ApiRecord } from '../storage/apis.ts';
 import { optionsOf, recordOf } from './client-adapter.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 
@@ -20,6 +21,13 @@ const isClientCredentials = (ctx: KoaContextWithOIDC): boolean =>
 const asksForScopes = (ctx: KoaContextWithOIDC): boolean =>
   ctx.oidc.route !== 'token' || isClientCredentials(ctx);
 
+/** The scopes that a token is issued for: those asked for now, or those of what is redeemed. */
+function issuedScopes(ctx: KoaContextWithOIDC): string[] {
+  if (asksForScopes(ctx)) return scopeList(ctx.oidc.params?.['scope']);
+  const { AuthorizationCode, DeviceCode, RefreshToken } = ctx.oidc.entities;
+  return scopeList((RefreshToken ?? AuthorizationCode ?? DeviceCode)?.scope);
+}
+
 export interface Resources {
   defaultResource(ctx: KoaContextWithOIDC, client: Client, oneOf?: string[]): Promise<string>;
   getResourceServerInfo(ctx: KoaContextWithOIDC, identifier: string, client: Client): Promise<ResourceServer>;
@@ -29,6 +37,13 @@ export function createResources(deps: ProviderDependencies): Resources {
   const { apis, settings, ring } = deps;
   /** An API keeps the JWKS for a while: until every cache knows the first key of an algorithm, it does not sign. */
   const signable = (alg: string): 'ES256' => (ring.algorithms.includes(alg) ? (alg as 'ES256') : 'ES256');
+  /**
+   * Whether a client gets a token for an API: an audience alone is power where the API looks no further. So one of
+   * the API's scopes must be asked for and allowed to the client; where an API has none, nobody could consent.
+   */
+  const isForClient = (api: ApiRecord, firstParty: boolean, ofApi: readonly string[], issued: string[]) =>
+    api.identifier === settings.defaultApi ||
+    (api.scopes.length === 0 ? firstParty : ofApi.some((name) => issued.includes(name)));
   return {
     async defaultResource(ctx, _client, oneOf) {
       if (oneOf) {
@@ -83,6 +98,8 @@ export function createResources(deps: ProviderDependencies): Resources {
           if (!known.has(scope)) throw new errors.InvalidScope('requested scope is not allowed', scope);
         }
       }
+      if (!isForClient(api, record.metadata.first_party, ofApi, issuedScopes(ctx)))
+        throw new errors.InvalidTarget('no scope of the requested resource is granted'); // RFC 8707, 2
       const options = optionsOf(record, settings);
       return {
         audience: identifier,

@@ -1,6 +1,14 @@
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ORDERS, PHONES, startWorld, type TestClient, type World } from '../../support/fixtures.ts';
+import { databaseKinds } from '../../support/databases.ts';
+import {
+  ORDERS,
+  PHONES,
+  startWorld,
+  type TestClient,
+  type Tokens,
+  type World,
+} from '../../support/fixtures.ts';
 import { ask } from '../support/authorization.ts';
 
 const BILLING = 'https://billing.example/';
@@ -114,6 +122,7 @@ describe('audience and scope', () => {
     ['a resource with a fragment', { resource: `${ORDERS}#x` }, 'invalid_target'],
     ['a resource that only looks the same', { resource: `${ORDERS}/` }, 'invalid_target'],
     ['the admin API', { resource: 'urn:portcullis:admin', scope: 'openid' }, 'invalid_target'],
+    ['a resource without any of its scopes', { scope: 'openid', resource: ORDERS }, 'invalid_target'],
     ['two resources', { resource: [ORDERS, PHONES] }, 'invalid_target'],
     ['the same resource twice', { resource: [ORDERS, ORDERS] }, 'invalid_target'],
     ['scopes of two APIs', { scope: 'openid orders:read phones:read' }, 'invalid_target'],
@@ -128,5 +137,77 @@ describe('audience and scope', () => {
     const reply = await ask(world, own, { scope: 'openid orders:read', ...params });
     expect(reply.error).toBe(error);
     expect(reply.target).toBe(own.redirect);
+  });
+});
+
+describe.each(databaseKinds)('who gets a token for an API (%s)', (kind) => {
+  const BARE = 'https://bare.example/';
+  let world: World;
+  beforeAll(async () => {
+    world = await startWorld({ kind });
+    await world.app.domain.storage.apis.create(
+      {
+        identifier: BARE,
+        name: 'No scopes',
+        scopes: [],
+        accessTokenFormat: 'jwt',
+        accessTokenTtl: undefined,
+        signingAlg: 'ES256',
+      },
+      { type: 'api.created', detail: { identifier: BARE } },
+    );
+  });
+  afterAll(() => world.close());
+
+  const machine = (client_id: string, more: Record<string, unknown>): Promise<TestClient> =>
+    world.client({ client_id, grant_types: ['client_credentials'], redirect_uris: [], ...more });
+  const own = (client: TestClient, resource: string) =>
+    world.post<Partial<Tokens>>('/token', { grant_type: 'client_credentials', resource }, client);
+
+  it('not a client without any of its scopes', async () => {
+    const client = await machine('nothing', { scope: '' });
+    for (const resource of [ORDERS, PHONES, 'urn:portcullis:admin'])
+      expect(await own(client, resource)).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
+    expect((await own(client, `${world.url}/api`)).status).toBe(200);
+  });
+
+  it('not a client that asks for other scopes, whatever its user allows', async () => {
+    const third = await world.client({
+      client_id: 'third',
+      redirect_uris: ['https://third.example/cb'],
+      scope: 'openid orders:read',
+    });
+    const reply = await ask(world, third, { scope: 'openid', resource: ORDERS });
+    expect(reply.error).toBe('invalid_target');
+    const device = await world.client({
+      client_id: 'device',
+      grant_types: ['urn:ietf:params:oauth:grant-type:device_code'],
+      redirect_uris: [],
+      scope: 'openid orders:read',
+    });
+    const begun = await world.post('/device_authorization', { scope: 'openid', resource: ORDERS }, device);
+    expect(begun).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
+  });
+
+  it('a first-party client alone, where the API has no scopes', async () => {
+    expect(await own(await machine('foreign', { scope: 'orders:read' }), BARE)).toMatchObject({
+      status: 400,
+      body: { error: 'invalid_target' },
+    });
+    const ours = await own(await machine('ours', { scope: '', first_party: true }), BARE);
+    expect(decodeJwt(ours.body.access_token ?? '')).toMatchObject({ aud: BARE, sub: 'ours' });
+  });
+
+  it('no longer a client whose scopes of it were all taken away', async () => {
+    const tokens = await world.tokens(world.web, { params: { scope: 'openid orders:read' } });
+    const refresh = () => world.refresh(world.web, tokens.refresh_token ?? '');
+    const { clients } = world.app.domain;
+    const scope = (await clients.get('web')).metadata.scope;
+    const by = { actor: 'test', scopes: [] };
+    const change = (allowed: string) => clients.change('web', { scope: allowed }, by);
+    await change('openid orders:write');
+    expect(await refresh()).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
+    await change(scope);
+    expect((await refresh()).status).toBe(200); // the refusal cost nothing
   });
 });
