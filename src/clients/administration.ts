@@ -7,6 +7,7 @@ import type { ClientStore } from '../storage/clients.ts';
 import type { DataKeys } from '../storage/data-keys.ts';
 import { originOf, type Origin } from '../storage/origin.ts';
 import type { Page, PageRequest } from '../storage/pages.ts';
+import { versionMismatch } from '../storage/versions.ts';
 import type { AuditEvent } from '../telemetry/events.ts';
 import type { ApiRegistry } from './apis.ts';
 import { clientContext } from './client-context.ts';
@@ -25,6 +26,7 @@ export interface CreatedClient {
   readonly secret: { readonly value: string; readonly record: SecretRecord } | undefined;
 }
 
+/** `version`: the one that the caller saw, or whichever; another by now is `version_mismatch` (412). */
 export interface ClientAdministration {
   /** @throws PortcullisError `not_found` (404) */
   get(id: string): Promise<Client>;
@@ -36,21 +38,16 @@ export interface ClientAdministration {
   create(document: unknown, by: Admin, secretValue?: string): Promise<CreatedClient>;
   /**
    * Applies a merge patch.
-   * @param version the one that the caller saw; undefined: whichever
-   * @throws PortcullisError as `mergeClient`, `not_found` (404), or `version_mismatch` (412)
+   * @throws PortcullisError as `mergeClient`, or `not_found` (404)
    */
   change(id: string, patch: unknown, by: Admin, version?: number): Promise<Client>;
   /** Disabling ends everything that the client holds, for good. @throws PortcullisError `not_found` (404) */
-  setEnabled(id: string, enabled: boolean, by: Origin): Promise<Client>;
+  setEnabled(id: string, enabled: boolean, by: Origin, version?: number): Promise<Client>;
   /** Ends everything that the client holds. @throws PortcullisError `not_found` (404) */
-  revoke(id: string, by: Origin): Promise<void>;
+  revoke(id: string, by: Origin, version?: number): Promise<void>;
   /** Idempotent. */
-  remove(id: string, by: Origin): Promise<void>;
+  remove(id: string, by: Origin, version?: number): Promise<void>;
 }
-
-/** The refusal of a change to what has changed since the caller saw it (RFC 9110, 13.1.1). */
-export const versionMismatch = (): PortcullisError =>
-  new PortcullisError('version_mismatch', 412, 'It has changed since it was read: read it again.');
 
 /** Tries of a change without a version against others that come first each time. */
 export const MAX_TRIES = 10;
@@ -106,15 +103,15 @@ export function createClientAdministration(dependencies: {
       }
       throw versionMismatch();
     },
-    async setEnabled(id, enabled, by) {
+    async setEnabled(id, enabled, by, version) {
       const type = enabled ? 'client.enabled' : 'client.disabled';
-      await store.setEnabled(id, enabled, { type, ...originOf(by), clientId: id, detail: {} });
+      await store.setEnabled(id, enabled, { type, ...originOf(by), clientId: id, detail: {} }, version);
       return get(id);
     },
-    revoke: (id, by) =>
-      store.revokeAll(id, { type: 'client.revoked', ...originOf(by), clientId: id, detail: {} }),
-    async remove(id, by) {
-      await store.delete(id, { type: 'client.deleted', ...originOf(by), clientId: id, detail: {} });
+    revoke: (id, by, version) =>
+      store.revokeAll(id, { type: 'client.revoked', ...originOf(by), clientId: id, detail: {} }, version),
+    async remove(id, by, version) {
+      await store.delete(id, { type: 'client.deleted', ...originOf(by), clientId: id, detail: {} }, version);
     },
   };
 }

@@ -3,8 +3,9 @@ import { PortcullisError } from '../lib/errors.ts';
 import type { ApiRecord, ApiStore } from '../storage/apis.ts';
 import { originOf, type Origin } from '../storage/origin.ts';
 import type { Page, PageRequest } from '../storage/pages.ts';
+import { versionMismatch } from '../storage/versions.ts';
 import type { EventOf } from '../telemetry/events.ts';
-import { MAX_TRIES, versionMismatch } from './administration.ts';
+import { MAX_TRIES } from './administration.ts';
 import { mergeApi, parseApi } from './api-schema.ts';
 import type { ApiRegistry } from './apis.ts';
 
@@ -22,8 +23,8 @@ export interface ApiAdministration {
    * @throws PortcullisError `not_found` (404), `version_mismatch` (412)
    */
   change(identifier: string, patch: unknown, by: Origin, version?: number): Promise<ApiRecord>;
-  /** Idempotent. Its tokens are inactive from now on. */
-  remove(identifier: string, by: Origin): Promise<void>;
+  /** Idempotent. Its tokens are inactive from now on. @throws PortcullisError `version_mismatch` (412) */
+  remove(identifier: string, by: Origin, version?: number): Promise<void>;
 }
 
 type Verb = 'api.created' | 'api.updated' | 'api.deleted';
@@ -63,8 +64,8 @@ export function createApiAdministration(
       }
       throw versionMismatch();
     },
-    async remove(identifier, by) {
-      await store.delete(identifier, event('api.deleted', identifier, by));
+    async remove(identifier, by, version) {
+      await store.delete(identifier, event('api.deleted', identifier, by), version);
     },
   };
 }

@@ -6,6 +6,7 @@ import { randomId } from '../lib/ids.ts';
 import { originOf, type Origin } from '../storage/origin.ts';
 import type { MessageRecord, Outbox } from '../storage/outbox.ts';
 import type { Page, PageRequest } from '../storage/pages.ts';
+import { versionMismatch } from '../storage/versions.ts';
 import type { WebhookDocument, WebhookRecord, WebhookStore } from '../storage/webhooks.ts';
 import { sendMessage, type Attempt } from './deliverer.ts';
 import type { OutboundFetch } from './outbound.ts';
@@ -28,8 +29,8 @@ export interface WebhookAdministration {
    * @throws PortcullisError `version_mismatch` (412)
    */
   change(id: string, patch: unknown, by: Origin, version?: number): Promise<WebhookRecord>;
-  /** What waits for it is dropped. Idempotent. */
-  remove(id: string, by: Origin): Promise<void>;
+  /** What waits for it is dropped. Idempotent. @throws PortcullisError `version_mismatch` (412) */
+  remove(id: string, by: Origin, version?: number): Promise<void>;
   /** Sends a message of the type `webhook.test` now, to a disabled one too, and tells how it went. */
   test(id: string): Promise<Attempt>;
   /** What was not delivered yet, newest first; what was given up is kept for thirty days. */
@@ -52,8 +53,6 @@ export function createWebhookAdministration(dependencies: {
   const { store, outbox, fetch, clock, fetchAllow } = dependencies;
   const missing = (what: string): PortcullisError =>
     new PortcullisError('not_found', 404, `There is no such ${what}.`);
-  const changed = (): PortcullisError =>
-    new PortcullisError('version_mismatch', 412, 'It has changed since it was read: read it again.');
   const get = async (id: string): Promise<WebhookRecord> => {
     const webhook = await store.find(id);
     if (!webhook) throw missing('webhook');
@@ -72,17 +71,18 @@ export function createWebhookAdministration(dependencies: {
     async change(id, patch, by, version) {
       for (let tries = 0; tries < MAX_TRIES; tries++) {
         const before = await get(id);
-        if (version !== undefined && version !== before.version) throw changed();
+        if (version !== undefined && version !== before.version) throw versionMismatch();
         const after = mergeWebhook(before, patch, fetchAllow);
         const detail = { webhook_id: id, changed: changedMembers(before, after) };
         if (detail.changed.length === 0) return before;
         const event = { type: 'webhook.updated', ...originOf(by), detail } as const;
         if (await store.update(id, after, before.version, event)) return get(id);
       }
-      throw changed();
+      throw versionMismatch();
     },
-    async remove(id, by) {
-      await store.delete(id, { type: 'webhook.deleted', ...originOf(by), detail: { webhook_id: id } });
+    async remove(id, by, version) {
+      const event = { type: 'webhook.deleted', ...originOf(by), detail: { webhook_id: id } } as const;
+      await store.delete(id, event, version);
     },
     async test(id) {
       const endpoint = await store.endpoint(id);

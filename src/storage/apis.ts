@@ -7,6 +7,7 @@ import { isUniqueViolation, type Database } from './database.ts';
 import type { Api as Row, ApiScope as ScopeRow } from './generated/postgresql/client.ts';
 import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
 import { noteLifetime } from './signing-keys.ts';
+import { holdVersion } from './versions.ts';
 
 export interface ApiScope {
   readonly name: string;
@@ -46,8 +47,11 @@ export interface ApiStore {
    * @throws PortcullisError `scope_taken` (409)
    */
   update(api: ApiDocument, version: number, event: AuditEvent): Promise<boolean>;
-  /** Idempotent; true for the one who deleted it. */
-  delete(identifier: string, event: AuditEvent): Promise<boolean>;
+  /**
+   * Idempotent; true for the one who deleted it.
+   * @throws PortcullisError `version_mismatch` (412) when it is meant for another version
+   */
+  delete(identifier: string, event: AuditEvent, version?: number): Promise<boolean>;
 }
 
 const toRecord = (row: Row, scopes: readonly ScopeRow[]): ApiRecord => ({
@@ -167,8 +171,11 @@ export function createApiStore({ prisma }: Database, clock: Clock, changes: Chan
           return true;
         }),
       ),
-    delete: (identifier, event) =>
+    delete: (identifier, event, version) =>
       changes.typed(async (change) => {
+        await holdVersion(version, (meant) =>
+          change.tx.api.updateMany({ where: { identifier, version: meant }, data: { version: meant } }),
+        );
         const { count } = await change.tx.api.deleteMany({ where: { identifier } });
         if (count === 0) return false;
         await change.tx.apiScope.deleteMany({ where: { api: identifier } });

@@ -3,12 +3,13 @@ import type { Clock } from '../lib/clock.ts';
 import { PortcullisError } from '../lib/errors.ts';
 import { randomId } from '../lib/ids.ts';
 import type { AuditEvent } from '../telemetry/events.ts';
-import type { Changes } from './changes.ts';
+import type { Changes, TypedChange } from './changes.ts';
 import { secretFromRow, secretToRow, type NewSecret, type SecretRecord } from './client-secrets.ts';
 import { isUniqueViolation, type Database } from './database.ts';
 import type { Client as Row } from './generated/postgresql/client.ts';
 import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
 import { noteLifetime } from './signing-keys.ts';
+import { holdVersion } from './versions.ts';
 
 /** A client; instants are epoch milliseconds. `M` is its validated metadata. */
 export interface ClientRecord<M> {
@@ -26,7 +27,10 @@ export interface ClientRecord<M> {
   readonly secrets: readonly SecretRecord[];
 }
 
-/** Every mutation is one transaction with its audit rows, and tells all nodes to forget their clients. */
+/**
+ * Every mutation is one transaction with its audit rows, and tells all nodes to forget their clients. One with a
+ * `version` is meant for that one alone: else `version_mismatch` (412).
+ */
 export interface ClientStore<M> {
   find(id: string): Promise<ClientRecord<M> | undefined>;
   /** Oldest first. */
@@ -45,11 +49,11 @@ export interface ClientStore<M> {
    */
   update(id: string, metadata: M, version: number, events: readonly AuditEvent[]): Promise<boolean>;
   /** Disabling renews the generation: enabling revives nothing. True when it changed anything; unknown: 404. */
-  setEnabled(id: string, enabled: boolean, event: AuditEvent): Promise<boolean>;
+  setEnabled(id: string, enabled: boolean, event: AuditEvent, version?: number): Promise<boolean>;
   /** Ends everything that the client holds. Unknown: 404. */
-  revokeAll(id: string, event: AuditEvent): Promise<void>;
+  revokeAll(id: string, event: AuditEvent, version?: number): Promise<void>;
   /** With its secrets and the consents to it. Idempotent; true for the one who deleted it. */
-  delete(id: string, event: AuditEvent): Promise<boolean>;
+  delete(id: string, event: AuditEvent, version?: number): Promise<boolean>;
 }
 
 export function createClientStore<M extends { enabled: boolean; access_token_ttl?: number | undefined }>(
@@ -75,6 +79,10 @@ export function createClientStore<M extends { enabled: boolean; access_token_ttl
       })
     ).map(secretFromRow);
   const touched = () => ({ updatedAt: BigInt(clock.now()), version: { increment: 1 } });
+  const hold = ({ tx }: TypedChange, id: string, version: number | undefined): Promise<void> =>
+    holdVersion(version, (meant) =>
+      tx.client.updateMany({ where: { id, version: meant }, data: { version: meant } }),
+    );
   const notFound = (): PortcullisError => new PortcullisError('not_found', 404, 'There is no such client.');
   const taken = (): PortcullisError =>
     new PortcullisError('client_exists', 409, 'This client_id is taken.', {
@@ -160,8 +168,9 @@ export function createClientStore<M extends { enabled: boolean; access_token_ttl
         await change.bump('clients');
         return true;
       }),
-    setEnabled: (id, enabled, event) =>
+    setEnabled: (id, enabled, event, version) =>
       changes.typed(async (change) => {
+        await hold(change, id, version);
         const { count } = await change.tx.client.updateMany({
           where: { id, enabled: !enabled },
           data: { enabled, ...touched(), ...(!enabled && { generation: randomId() }) },
@@ -174,8 +183,9 @@ export function createClientStore<M extends { enabled: boolean; access_token_ttl
         await change.bump('clients');
         return true;
       }),
-    revokeAll: (id, event) =>
+    revokeAll: (id, event, version) =>
       changes.typed(async (change) => {
+        await hold(change, id, version);
         const { count } = await change.tx.client.updateMany({
           where: { id },
           data: { generation: randomId() },
@@ -184,8 +194,9 @@ export function createClientStore<M extends { enabled: boolean; access_token_ttl
         await change.record(event);
         await change.bump('clients');
       }),
-    delete: (id, event) =>
+    delete: (id, event, version) =>
       changes.typed(async (change) => {
+        await hold(change, id, version);
         const { count } = await change.tx.client.deleteMany({ where: { id } });
         if (count === 0) return false;
         await change.tx.clientSecret.deleteMany({ where: { clientId: id } });

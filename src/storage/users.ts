@@ -9,6 +9,7 @@ import type { Prisma, User as Row } from './generated/postgresql/client.ts';
 import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
 import type { SessionEnds } from './session-ends.ts';
 import type { UserRecord } from './user-record.ts';
+import { holdVersion } from './versions.ts';
 
 /** What can be set about a user, besides password and being enabled. */
 export type UserDocument = Pick<UserRecord, 'username' | 'email' | 'emailVerified' | 'name' | 'claims'>;
@@ -27,7 +28,7 @@ export interface UserFilter {
   readonly email?: string | undefined;
 }
 
-/** Every mutation is one transaction with its audit row. */
+/** Every mutation is one transaction with its audit row; one with a `version` is meant for that one: else 412. */
 export interface UserStore {
   findById(id: string): Promise<UserRecord | undefined>;
   findByUsername(username: string): Promise<UserRecord | undefined>;
@@ -58,6 +59,7 @@ export interface UserStore {
   ): Promise<boolean>;
   /**
    * Sets the password and ends everything that the user has, but for the session `keepSessionUid`. Atomic.
+   * @param keep.version set it only while the user has this version
    * @param keep.generation set it only while the user is of this generation: the one whose password was checked
    * @returns the new generation
    * @throws PortcullisError `not_found` (404), `user_changed` (409)
@@ -65,17 +67,21 @@ export interface UserStore {
   setPassword(
     id: string,
     passwordHash: string,
-    keep: { readonly keepSessionUid?: string | undefined; readonly generation?: string | undefined },
+    keep: {
+      readonly keepSessionUid?: string | undefined;
+      readonly generation?: string | undefined;
+      readonly version?: number | undefined;
+    },
     event: AuditEvent,
   ): Promise<string>;
   /** Replaces the hash of an unchanged password; does nothing when the password has changed meanwhile. */
   rehash(id: string, oldHash: string, newHash: string): Promise<void>;
   /** Disabling ends everything that the user has. True when it changed anything; unknown: 404. */
-  setEnabled(id: string, enabled: boolean, event: AuditEvent): Promise<boolean>;
+  setEnabled(id: string, enabled: boolean, event: AuditEvent, version?: number): Promise<boolean>;
   /** Ends every session and grant. Unknown: 404. */
-  revokeAll(id: string, event: AuditEvent): Promise<void>;
+  revokeAll(id: string, event: AuditEvent, version?: number): Promise<void>;
   /** With sessions, consents and second factors. Idempotent; true for the one who deleted it. */
-  delete(id: string, event: AuditEvent): Promise<boolean>;
+  delete(id: string, event: AuditEvent, version?: number): Promise<boolean>;
 }
 
 /** Users that may share an address. */
@@ -139,6 +145,10 @@ export function createUserStore(
     const { count } = await tx.user.updateMany({ where, data: { ...data, generation } });
     return count === 0 ? undefined : generation;
   };
+  const hold = ({ tx }: TypedChange, id: string, version: number | undefined): Promise<void> =>
+    holdVersion(version, (meant) =>
+      tx.user.updateMany({ where: { id, version: meant }, data: { version: meant } }),
+    );
   const newPassword = (passwordHash: string) => ({ passwordHash, passwordChangedAt: BigInt(clock.now()) });
   const touched = () => ({ updatedAt: BigInt(clock.now()), version: { increment: 1 } });
   return {
@@ -225,8 +235,9 @@ export function createUserStore(
           return true;
         }),
       ),
-    setPassword: (id, passwordHash, { keepSessionUid = '', generation: expected }, event) =>
+    setPassword: (id, passwordHash, { keepSessionUid = '', generation: expected, version }, event) =>
       changes.typed(async (change) => {
+        await hold(change, id, version);
         const where = expected === undefined ? { id } : { id, generation: expected };
         const generation = await renew(change, where, newPassword(passwordHash));
         if (generation === undefined) {
@@ -247,8 +258,9 @@ export function createUserStore(
         data: { passwordHash: newHash },
       });
     },
-    setEnabled: (id, enabled, event) =>
+    setEnabled: (id, enabled, event, version) =>
       changes.typed(async (change) => {
+        await hold(change, id, version);
         const where = { id, enabled: !enabled };
         const changed = enabled
           ? (await change.tx.user.updateMany({ where, data: { enabled, ...touched() } })).count === 1
@@ -261,14 +273,16 @@ export function createUserStore(
         await change.record(event);
         return true;
       }),
-    revokeAll: (id, event) =>
+    revokeAll: (id, event, version) =>
       changes.typed(async (change) => {
+        await hold(change, id, version);
         if ((await renew(change, { id }, {})) === undefined) throw notFound();
         await sessionEnds.ofUser(change.tx, id);
         await change.record(event);
       }),
-    delete: (id, event) =>
+    delete: (id, event, version) =>
       changes.typed(async (change) => {
+        await hold(change, id, version);
         const { count } = await change.tx.user.deleteMany({ where: { id } });
         if (count === 0) return false;
         await sessionEnds.ofUser(change.tx, id);

@@ -8,6 +8,7 @@ import type { Webhook as Row } from './generated/postgresql/client.ts';
 import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
 import { sealContext } from './sealed-columns.ts';
 import type { Subscriptions } from './subscriptions.ts';
+import { holdVersion } from './versions.ts';
 
 /** What can be set about a webhook. */
 export interface WebhookDocument {
@@ -41,8 +42,11 @@ export interface WebhookStore {
   create(id: string, webhook: WebhookDocument, secret: string, event: AuditEvent): Promise<WebhookRecord>;
   /** Atomic: false when the version is another by now, or the webhook is gone. */
   update(id: string, webhook: WebhookDocument, version: number, event: AuditEvent): Promise<boolean>;
-  /** With the messages that wait for it. Idempotent; true for the one who deleted it. */
-  delete(id: string, event: AuditEvent): Promise<boolean>;
+  /**
+   * With the messages that wait for it. Idempotent; true for the one who deleted it.
+   * @throws PortcullisError `version_mismatch` (412) when it is meant for another version
+   */
+  delete(id: string, event: AuditEvent, version?: number): Promise<boolean>;
   endpoint(id: string): Promise<Endpoint | undefined>;
 }
 
@@ -124,9 +128,12 @@ export function createWebhookStore(
           return true;
         }),
       ),
-    delete: (id, event) =>
+    delete: (id, event, version) =>
       known(
         changes.typed(async ({ tx, record, bump }) => {
+          await holdVersion(version, (meant) =>
+            tx.webhook.updateMany({ where: { id, version: meant }, data: { version: meant } }),
+          );
           const { count } = await tx.webhook.deleteMany({ where: { id } });
           if (count === 0) return false;
           await tx.outboxMessage.deleteMany({ where: { webhookId: id } });

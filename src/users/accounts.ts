@@ -5,6 +5,7 @@ import { originOf, type Origin } from '../storage/origin.ts';
 import type { Page, PageRequest } from '../storage/pages.ts';
 import type { UserRecord } from '../storage/user-record.ts';
 import type { UserDocument, UserFilter, UserStore } from '../storage/users.ts';
+import { versionMismatch } from '../storage/versions.ts';
 import type { AuditEvent, EventOf } from '../telemetry/events.ts';
 import type { Passwords } from './passwords.ts';
 import { mergeUser, parseUser, requireGoodPassword, type UserInput } from './user-document.ts';
@@ -14,7 +15,10 @@ export type Authentication =
   | { readonly ok: true; readonly user: UserRecord }
   | { readonly ok: false; readonly userId: string | undefined };
 
-/** An unknown id is `not_found` (404), a faulty document `invalid_user` (422). */
+/**
+ * An unknown id is `not_found` (404), a faulty document `invalid_user` (422). `version`: the one that the caller saw,
+ * or whichever; another by now is `version_mismatch` (412).
+ */
 export interface Accounts {
   /** Takes as long for a name that does not exist; a disabled user is like a wrong password. */
   authenticate(username: string, password: string): Promise<Authentication>;
@@ -25,17 +29,16 @@ export interface Accounts {
   create(document: unknown, by: Origin): Promise<UserRecord>;
   /**
    * Applies a merge patch. A password in it ends what the user has, and so does disabling.
-   * @param version the one that the caller saw; undefined: whichever
-   * @throws PortcullisError `username_taken` (409), `version_mismatch` (412)
+   * @throws PortcullisError `username_taken` (409)
    */
   change(id: string, patch: unknown, by: Origin, version?: number): Promise<UserRecord>;
-  setEnabled(id: string, enabled: boolean, by: Origin): Promise<UserRecord>;
+  setEnabled(id: string, enabled: boolean, by: Origin, version?: number): Promise<UserRecord>;
   /** Ends every session and grant. */
-  revoke(id: string, by: Origin): Promise<void>;
+  revoke(id: string, by: Origin, version?: number): Promise<void>;
   /** Idempotent. */
-  remove(id: string, by: Origin): Promise<void>;
+  remove(id: string, by: Origin, version?: number): Promise<void>;
   /** By an admin: everything that the user has ends. */
-  setPassword(id: string, password: unknown, by: Origin): Promise<void>;
+  setPassword(id: string, password: unknown, by: Origin, version?: number): Promise<void>;
   /**
    * By the user: everything that the user has ends, but for this browser session.
    * @returns the new generation; undefined when `current` is not the password
@@ -74,9 +77,6 @@ const inputOf = (user: UserRecord): Omit<UserInput, 'password'> => ({
   claims: user.claims,
   enabled: user.enabled,
 });
-
-const versionMismatch = (): PortcullisError =>
-  new PortcullisError('version_mismatch', 412, 'It has changed since it was read: read it again.');
 
 /** Tries of a change without a version against others that come first each time. */
 const MAX_TRIES = 10;
@@ -136,22 +136,22 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
       }
       throw versionMismatch();
     },
-    async setEnabled(id, enabled, by) {
+    async setEnabled(id, enabled, by, version) {
       const type = enabled ? 'user.enabled' : 'user.disabled';
-      await store.setEnabled(id, enabled, { type, ...originOf(by), userId: id, detail: {} });
+      await store.setEnabled(id, enabled, { type, ...originOf(by), userId: id, detail: {} }, version);
       return get(id);
     },
-    revoke: (id, by) =>
-      store.revokeAll(id, { type: 'user.revoked', ...originOf(by), userId: id, detail: {} }),
-    async remove(id, by) {
-      await store.delete(id, { type: 'user.deleted', ...originOf(by), userId: id, detail: {} });
+    revoke: (id, by, version) =>
+      store.revokeAll(id, { type: 'user.revoked', ...originOf(by), userId: id, detail: {} }, version),
+    async remove(id, by, version) {
+      await store.delete(id, { type: 'user.deleted', ...originOf(by), userId: id, detail: {} }, version);
     },
-    async setPassword(id, password, by) {
+    async setPassword(id, password, by, version) {
       requireGoodPassword(password, await get(id));
       await store.setPassword(
         id,
         await passwords.hashPassword(password),
-        {},
+        { version },
         passwordChanged(id, 'admin', by),
       );
     },

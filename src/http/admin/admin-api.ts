@@ -27,9 +27,9 @@ import { readForm, readJson } from '../request-body.ts';
 import { apiRoutes } from './apis.ts';
 import { auditRoutes } from './audit.ts';
 import { callerOf, requireScope } from './caller.ts';
+import { createClientGuard } from './client-guard.ts';
 import { clientRoutes } from './clients.ts';
-import { etagOf } from './conditional.ts';
-import { createCredentialGuard } from './credential-guard.ts';
+import { etagOf, refuseTags } from './conditional.ts';
 import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
 import { createOpenApi, OPENAPI_PATH } from './openapi.ts';
@@ -65,7 +65,7 @@ const NDJSON = 'application/x-ndjson';
 const OPENAPI_MAX_AGE = 300;
 
 export function createAdminApi(deps: AdminDependencies): Middleware {
-  const guard = createCredentialGuard(deps.registry);
+  const guard = createClientGuard(deps.registry);
   const routes: Route[] = [
     ...clientRoutes(deps.clients, guard),
     ...logoutNoticeRoutes(deps.clients, deps.logoutNotices),
@@ -99,6 +99,7 @@ export function createAdminApi(deps: AdminDependencies): Middleware {
       const query = readQuery(ctx, route);
       const body = await readBody(ctx, route.body);
       const ifMatch = ctx.get('if-match') || undefined;
+      if (method !== 'GET' && !route.conditional) refuseTags(ifMatch);
       if (route.lines && ctx.accepts('application/json', NDJSON) === NDJSON) {
         return await sendLines(ctx, route.lines.of(query));
       }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ApiAdministration } from '../../clients/api-administration.ts';
 import { apiSchema } from '../../clients/api-schema.ts';
 import type { ApiRecord } from '../../storage/apis.ts';
-import { meantVersion } from './conditional.ts';
+import { meantVersion, versionToDelete } from './conditional.ts';
 import { route, type Route } from './route.ts';
 import { answer, input, listQuery, pageAnswer, patchOf, shown, time, toTime } from './schemas.ts';
 
@@ -81,6 +81,7 @@ export function apiRoutes(apis: ApiAdministration): Route[] {
       answer: apiAnswer,
       problems: [409],
       tagged,
+      conditional: true,
       async handle({ params: { identifier }, body, by, ifMatch }) {
         const version = await meantVersion(ifMatch, () => apis.get(identifier), showApi);
         return showApi(await apis.change(identifier, body, by, version));
@@ -92,7 +93,11 @@ export function apiRoutes(apis: ApiAdministration): Route[] {
       path: '/apis/{identifier}',
       summary: 'Delete an API: its tokens are inactive, and are not refreshed',
       status: 204,
-      handle: ({ params, by }) => apis.remove(params.identifier, by),
+      conditional: true,
+      async handle({ params: { identifier }, by, ifMatch }) {
+        const version = await versionToDelete(ifMatch, () => apis.get(identifier), showApi);
+        await apis.remove(identifier, by, version);
+      },
     }),
   ];
 }

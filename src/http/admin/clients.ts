@@ -3,8 +3,9 @@ import { z } from 'zod';
 import type { ClientAdministration } from '../../clients/administration.ts';
 import { clientSchema } from '../../clients/client-schema.ts';
 import type { Client } from '../../clients/registry.ts';
-import { meantVersion } from './conditional.ts';
-import type { CredentialGuard } from './credential-guard.ts';
+import type { Caller } from './caller.ts';
+import type { ClientGuard } from './client-guard.ts';
+import { meantVersion, versionToDelete } from './conditional.ts';
 import { route, type Route } from './route.ts';
 import { answer, input, listQuery, pageAnswer, patchOf, shown, time, toTime } from './schemas.ts';
 import { secretAnswer, showSecret } from './secrets.ts';
@@ -46,10 +47,17 @@ const showClient = (client: Client) => ({
   updated_at: toTime(client.updatedAt),
 });
 
-export function clientRoutes(clients: ClientAdministration, guard: CredentialGuard): Route[] {
+export function clientRoutes(clients: ClientAdministration, guard: ClientGuard): Route[] {
   const read = { scope: 'clients:read', status: 200 } as const;
   const write = { scope: 'clients:write', status: 200 } as const;
+  const conditional = true;
   const tagged = (client: unknown): unknown => client;
+  const find = (id: string) => () => clients.get(id);
+  /** The version of the client that a request is meant for, once the caller may change it. */
+  const meant = async (id: string, by: Caller, ifMatch: string | undefined): Promise<number | undefined> => {
+    await guard(id, by);
+    return meantVersion(ifMatch, find(id), showClient);
+  };
   return [
     route({
       ...read,
@@ -95,11 +103,9 @@ export function clientRoutes(clients: ClientAdministration, guard: CredentialGua
       body: { schema: clientPatch },
       answer: clientAnswer,
       tagged,
-      async handle({ params: { client_id: id }, body, by, ifMatch }) {
-        await guard.patch(id, body, by);
-        const version = await meantVersion(ifMatch, () => clients.get(id), showClient);
-        return showClient(await clients.change(id, body, by, version));
-      },
+      conditional,
+      handle: async ({ params: { client_id: id }, body, by, ifMatch }) =>
+        showClient(await clients.change(id, body, by, await meant(id, by, ifMatch))),
     }),
     route({
       ...write,
@@ -107,7 +113,11 @@ export function clientRoutes(clients: ClientAdministration, guard: CredentialGua
       path: '/clients/{client_id}',
       summary: 'Delete a client: everything that it holds is dead',
       status: 204,
-      handle: ({ params, by }) => clients.remove(params.client_id, by),
+      conditional,
+      async handle({ params: { client_id: id }, by, ifMatch }) {
+        await guard(id, by);
+        await clients.remove(id, by, await versionToDelete(ifMatch, find(id), showClient));
+      },
     }),
     route({
       ...write,
@@ -116,7 +126,9 @@ export function clientRoutes(clients: ClientAdministration, guard: CredentialGua
       summary: 'Disable a client: everything that it holds is dead, for good',
       answer: clientAnswer,
       tagged,
-      handle: async ({ params, by }) => showClient(await clients.setEnabled(params.client_id, false, by)),
+      conditional,
+      handle: async ({ params: { client_id: id }, by, ifMatch }) =>
+        showClient(await clients.setEnabled(id, false, by, await meant(id, by, ifMatch))),
     }),
     route({
       ...write,
@@ -125,7 +137,9 @@ export function clientRoutes(clients: ClientAdministration, guard: CredentialGua
       summary: 'Enable a client again; what died with it stays dead',
       answer: clientAnswer,
       tagged,
-      handle: async ({ params, by }) => showClient(await clients.setEnabled(params.client_id, true, by)),
+      conditional,
+      handle: async ({ params: { client_id: id }, by, ifMatch }) =>
+        showClient(await clients.setEnabled(id, true, by, await meant(id, by, ifMatch))),
     }),
     route({
       ...write,
@@ -133,7 +147,9 @@ export function clientRoutes(clients: ClientAdministration, guard: CredentialGua
       path: '/clients/{client_id}/revoke',
       summary: 'End everything that a client holds, its own tokens included',
       status: 204,
-      handle: ({ params, by }) => clients.revoke(params.client_id, by),
+      conditional,
+      handle: async ({ params: { client_id: id }, by, ifMatch }) =>
+        clients.revoke(id, by, await meant(id, by, ifMatch)),
     }),
   ];
 }

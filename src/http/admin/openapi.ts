@@ -46,18 +46,31 @@ function queryParameters(query: z.ZodObject | undefined): Json[] {
   });
 }
 
-const isConditional = ({ method, tagged }: Route): boolean => method === 'PATCH' && tagged !== undefined;
+/** If-Match holds for every write, whether anything can match or not (RFC 9110, 13.1.1). */
+const ifMatchOf = ({ method, conditional }: Route): Json[] =>
+  method === 'GET'
+    ? []
+    : [
+        {
+          name: 'If-Match',
+          in: 'header',
+          description: conditional
+            ? 'the ETag that the resource was read with; when it has changed since, nothing is done'
+            : 'has no ETag: nothing is done for any value but *',
+          schema: { type: 'string' },
+        },
+      ];
 
 /** Statuses of the problems that a route may answer with, those of the server's own faults apart. */
 function problemsOf(route: Route): number[] {
-  const { path, body, problems = [] } = route;
+  const { method, path, body, problems = [] } = route;
   return [
     400,
     401,
     403,
     ...problems,
     ...(path.includes('{') ? [404] : []),
-    ...(isConditional(route) ? [412] : []),
+    ...(method === 'GET' ? [] : [412]),
     ...(body ? [413, 415] : []),
     422,
   ];
@@ -98,7 +111,6 @@ function success(route: Route): Json {
 
 function operation(route: Route): Json {
   const { method, path, scope, summary, body, query } = route;
-  const ifMatch = { name: 'If-Match', in: 'header', schema: { type: 'string' } };
   const names = path.split('/').filter((part) => part !== '' && !part.startsWith('{'));
   const schema = body && reference(inputs, body.schema);
   return {
@@ -106,11 +118,7 @@ function operation(route: Route): Json {
     summary,
     tags: [names[0]],
     security: [{ oauth2: [scope] }],
-    parameters: [
-      ...pathParameters(path),
-      ...queryParameters(query),
-      ...(isConditional(route) ? [ifMatch] : []),
-    ],
+    parameters: [...pathParameters(path), ...queryParameters(query), ...ifMatchOf(route)],
     ...(schema && {
       requestBody: {
         required: !body?.optional,

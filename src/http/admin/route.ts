@@ -49,6 +49,8 @@ interface Spec<P extends string, Q extends z.ZodObject, A extends z.ZodType> {
   readonly problems?: readonly number[];
   /** The part of the answer that the resource's GET answers: its ETag. */
   readonly tagged?: (answer: z.input<A>) => unknown;
+  /** It heeds If-Match: it is about one resource whose GET answers an ETag. */
+  readonly conditional?: true;
   /** The path of what was made, below `/admin/v1`. */
   readonly location?: (answer: z.input<A>) => string;
   readonly lines?: LinesSpec<z.output<Q>>;

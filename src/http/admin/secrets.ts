@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { CreatedSecret, SecretAdministration, SecretView } from '../../clients/secret-administration.ts';
 import { rotationSchema, secretPatchSchema, secretSchema } from '../../clients/secret-schema.ts';
-import type { CredentialGuard } from './credential-guard.ts';
+import type { ClientGuard } from './client-guard.ts';
 import { route, type Route } from './route.ts';
 import {
   answer,
@@ -58,7 +58,7 @@ export const showSecret = (secret: Omit<SecretView, 'hash'>) => ({
 
 const showCreated = ({ value, secret }: CreatedSecret) => ({ ...showSecret(secret), client_secret: value });
 
-export function secretRoutes(secrets: SecretAdministration, guard: CredentialGuard): Route[] {
+export function secretRoutes(secrets: SecretAdministration, guard: ClientGuard): Route[] {
   const scope = 'secrets:write';
   return [
     route({
@@ -85,7 +85,7 @@ export function secretRoutes(secrets: SecretAdministration, guard: CredentialGua
       answer: createdAnswer,
       problems: [409],
       async handle({ params: { client_id: id }, body = {}, by }) {
-        await guard.secret(id, by);
+        await guard(id, by);
         return showCreated(await secrets.add(id, body, by));
       },
     }),
@@ -99,7 +99,7 @@ export function secretRoutes(secrets: SecretAdministration, guard: CredentialGua
       answer: createdAnswer,
       problems: [409],
       async handle({ params: { client_id: id }, body = {}, by }) {
-        await guard.secret(id, by);
+        await guard(id, by);
         return showCreated(await secrets.rotate(id, body, by));
       },
     }),
@@ -112,8 +112,10 @@ export function secretRoutes(secrets: SecretAdministration, guard: CredentialGua
       status: 200,
       answer: secretAnswer,
       problems: [409],
-      handle: async ({ params, body, by }) =>
-        showSecret(await secrets.change(params.client_id, params.secret_id, body, by)),
+      async handle({ params: { client_id: id, secret_id: secretId }, body, by }) {
+        await guard(id, by);
+        return showSecret(await secrets.change(id, secretId, body, by));
+      },
     }),
     route({
       method: 'DELETE',
@@ -123,8 +125,11 @@ export function secretRoutes(secrets: SecretAdministration, guard: CredentialGua
       query: revocation,
       status: 204,
       problems: [409],
-      handle: ({ params, query: { force, revoke_tokens: revokeTokens }, by }) =>
-        secrets.revoke(params.client_id, params.secret_id, { force, revokeTokens }, by),
+      async handle({ params: { client_id: id, secret_id: secretId }, query, by }) {
+        await guard(id, by);
+        const { force, revoke_tokens: revokeTokens } = query;
+        await secrets.revoke(id, secretId, { force, revokeTokens }, by);
+      },
     }),
   ];
 }

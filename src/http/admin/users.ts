@@ -6,7 +6,7 @@ import type { Accounts } from '../../users/accounts.ts';
 import { claimsSchema, type StandardClaims } from '../../users/claims.ts';
 import type { SecondFactors } from '../../users/second-factors.ts';
 import { userSchema } from '../../users/user-document.ts';
-import { meantVersion } from './conditional.ts';
+import { meantVersion, versionToDelete } from './conditional.ts';
 import { route, type Route } from './route.ts';
 import { answer, idFilter, input, listQuery, pageAnswer, patchOf, shown, time, toTime } from './schemas.ts';
 
@@ -48,7 +48,10 @@ const showUser = (user: UserRecord) => ({
 export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Route[] {
   const read = { scope: 'users:read', status: 200 } as const;
   const write = { scope: 'users:write', status: 200 } as const;
+  const conditional = true;
   const tagged = (user: unknown): unknown => user;
+  const meant = (id: string, ifMatch: string | undefined): Promise<number | undefined> =>
+    meantVersion(ifMatch, () => accounts.get(id), showUser);
   return [
     route({
       ...read,
@@ -91,10 +94,9 @@ export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Ro
       answer: userAnswer,
       problems: [409],
       tagged,
-      async handle({ params: { user_id: id }, body, by, ifMatch }) {
-        const version = await meantVersion(ifMatch, () => accounts.get(id), showUser);
-        return showUser(await accounts.change(id, body, by, version));
-      },
+      conditional,
+      handle: async ({ params: { user_id: id }, body, by, ifMatch }) =>
+        showUser(await accounts.change(id, body, by, await meant(id, ifMatch))),
     }),
     route({
       ...write,
@@ -102,7 +104,10 @@ export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Ro
       path: '/users/{user_id}',
       summary: 'Delete a user, with every session and grant',
       status: 204,
-      handle: ({ params, by }) => accounts.remove(params.user_id, by),
+      conditional,
+      async handle({ params: { user_id: id }, by, ifMatch }) {
+        await accounts.remove(id, by, await versionToDelete(ifMatch, () => accounts.get(id), showUser));
+      },
     }),
     route({
       ...write,
@@ -111,7 +116,9 @@ export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Ro
       summary: 'Disable a user: every session and grant ends, for good',
       answer: userAnswer,
       tagged,
-      handle: async ({ params, by }) => showUser(await accounts.setEnabled(params.user_id, false, by)),
+      conditional,
+      handle: async ({ params: { user_id: id }, by, ifMatch }) =>
+        showUser(await accounts.setEnabled(id, false, by, await meant(id, ifMatch))),
     }),
     route({
       ...write,
@@ -120,7 +127,9 @@ export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Ro
       summary: 'Enable a user again; what ended stays ended',
       answer: userAnswer,
       tagged,
-      handle: async ({ params, by }) => showUser(await accounts.setEnabled(params.user_id, true, by)),
+      conditional,
+      handle: async ({ params: { user_id: id }, by, ifMatch }) =>
+        showUser(await accounts.setEnabled(id, true, by, await meant(id, ifMatch))),
     }),
     route({
       ...write,
@@ -128,7 +137,9 @@ export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Ro
       path: '/users/{user_id}/revoke',
       summary: 'End every session and grant of a user',
       status: 204,
-      handle: ({ params, by }) => accounts.revoke(params.user_id, by),
+      conditional,
+      handle: async ({ params: { user_id: id }, by, ifMatch }) =>
+        accounts.revoke(id, by, await meant(id, ifMatch)),
     }),
     route({
       ...write,
@@ -146,9 +157,10 @@ export function userRoutes(accounts: Accounts, secondFactors: SecondFactors): Ro
       body: { schema: newPassword },
       status: 204,
       problems: [409],
-      async handle({ params, body, by }) {
+      conditional,
+      async handle({ params: { user_id: id }, body, by, ifMatch }) {
         const { password } = parseDocument(newPassword, body);
-        await accounts.setPassword(params.user_id, password, by);
+        await accounts.setPassword(id, password, by, await meant(id, ifMatch));
       },
     }),
   ];

@@ -4,7 +4,7 @@ import { webhookSchema } from '../../delivery/webhook-document.ts';
 import type { WebhookAdministration } from '../../delivery/webhooks.ts';
 import type { MessageRecord } from '../../storage/outbox.ts';
 import type { WebhookRecord } from '../../storage/webhooks.ts';
-import { meantVersion } from './conditional.ts';
+import { meantVersion, versionToDelete } from './conditional.ts';
 import { route, type Route } from './route.ts';
 import {
   answer,
@@ -129,6 +129,7 @@ export function webhookRoutes(webhooks: WebhookAdministration): Route[] {
       body: { schema: webhookPatch },
       answer: webhookAnswer,
       tagged,
+      conditional: true,
       async handle({ params: { webhook_id: id }, body, by, ifMatch }) {
         const version = await meantVersion(ifMatch, () => webhooks.get(id), showWebhook);
         return showWebhook(await webhooks.change(id, body, by, version));
@@ -140,7 +141,11 @@ export function webhookRoutes(webhooks: WebhookAdministration): Route[] {
       path: '/webhooks/{webhook_id}',
       summary: 'Delete a webhook, and what waits for it',
       status: 204,
-      handle: ({ params, by }) => webhooks.remove(params.webhook_id, by),
+      conditional: true,
+      async handle({ params: { webhook_id: id }, by, ifMatch }) {
+        const version = await versionToDelete(ifMatch, () => webhooks.get(id), showWebhook);
+        await webhooks.remove(id, by, version);
+      },
     }),
     route({
       ...write,
