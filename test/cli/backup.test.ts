@@ -52,8 +52,12 @@ describe.each(kinds)('backup and restore on %s', (kind) => {
   };
   /** Runs what was printed, if it is for another tool. */
   const follow = (run: HostRun): void => {
-    if (kind === 'postgresql')
-      execFileSync('sh', ['-c', run.stdout], { stdio: ['ignore', 'pipe', 'inherit'] });
+    if (kind !== 'postgresql') return;
+    const password = decodeURIComponent(new URL(database.url).password);
+    execFileSync('sh', ['-c', run.stdout], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...(password && { PGPASSWORD: password }) },
+    });
   };
   const activeNow = (...tokens: string[]): Promise<unknown[]> =>
     Promise.all(tokens.map(async (token) => (await world.introspect(token))['active']));
