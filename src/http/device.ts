@@ -5,6 +5,7 @@ import type { Client, ClientRegistry } from '../clients/registry.ts';
 import { normalizeUserCode, type DeviceDecisions, type WaitingDevice } from '../provider/device-codes.ts';
 import type { Changes } from '../storage/changes.ts';
 import type { Accounts } from '../users/accounts.ts';
+import type { SecondFactors } from '../users/second-factors.ts';
 import type { Throttle } from '../users/throttle.ts';
 import type { BrowserSessions, SignedIn } from './browser-session.ts';
 import { scopesInWords } from './consent-page.ts';
@@ -25,6 +26,7 @@ export interface DeviceDependencies {
   readonly clients: ClientRegistry;
   readonly apis: ApiRegistry;
   readonly accounts: Accounts;
+  readonly secondFactors: Pick<SecondFactors, 'has'>;
   readonly throttle: Throttle;
   readonly changes: Changes;
 }
@@ -73,6 +75,22 @@ export function createDevicePages(deps: DeviceDependencies): DevicePages {
       scopes: await scopesInWords(deps.apis, requested),
       offline: true, // the family never hangs on this browser's session
     });
+  };
+
+  /** Asks for the sign-in that the device wants: newer, or with a second factor. True when there is nothing to ask. */
+  const isSignedInFor = async (
+    ctx: Context,
+    session: SignedIn,
+    device: WaitingDevice,
+    typed: string,
+  ): Promise<boolean> => {
+    const judged = decisions.judge(device, session);
+    if (judged === 'enough') return true;
+    const canBeMet =
+      judged === 'again' || (judged === 'second factor' && (await deps.secondFactors.has(session.userId)));
+    if (canBeMet) deps.visitors.ask(ctx, 'device', typed);
+    else enter(ctx, session, { userCode: typed, error: 'unmet' }, 422);
+    return false;
   };
 
   const decide = async (
@@ -137,6 +155,7 @@ export function createDevicePages(deps: DeviceDependencies): DevicePages {
         return used ? throttled(used) : enter(ctx, session, { userCode: typed, error: 'unknown' }, 422);
       }
       const decision = single(form, 'decision');
+      if (decision !== 'deny' && !(await isSignedInFor(ctx, session, device, typed))) return;
       if (decision !== 'allow' && decision !== 'deny') return confirm(ctx, session, device, client, userCode);
       if (!(await decide(ctx, session, device, client, decision === 'allow'))) {
         return enter(ctx, session, { userCode: typed, error: 'unknown' }, 422);

@@ -191,7 +191,7 @@ export interface DeviceEnterPage extends FormView {
   readonly page: 'device';
   readonly step: 'enter';
   readonly userCode?: string | undefined;
-  readonly error?: 'missing' | 'unknown' | 'expired' | 'throttled' | undefined;
+  readonly error?: 'missing' | 'unknown' | 'expired' | 'unmet' | 'throttled' | undefined;
   readonly retryAfterSeconds?: number | undefined;
 }
 

@@ -72,7 +72,11 @@ export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSig
       const userCode = single(form, 'user_code');
       const outcome = await signIn(deps, ctx, form, { subject });
       if (!outcome.login) return page(ctx, target, userCode, outcome, form);
-      await browserSessions.begin(ctx, outcome.login);
+      // Who was signed in already has confirmed it: what hangs on that session goes on.
+      const current = await browserSessions.current(ctx);
+      if (current?.userId === outcome.login.accountId)
+        await browserSessions.renew(ctx, current, outcome.login);
+      else await browserSessions.begin(ctx, outcome.login);
       ctx.redirect(pathOf(target, userCode));
       ctx.status = 303;
     },

@@ -11,16 +11,22 @@ export const ACR_VALUES: readonly string[] = [ACR_PASSWORD, ACR_MFA];
 /** The reason of an interaction that is for the second factor alone. */
 export const STEP_UP = 'step_up';
 
-interface Requested {
+export interface Requested {
   readonly essential: boolean;
   /** The ones that we have, most wanted first. */
   readonly values: readonly string[];
 }
 
-/** What is asked for; undefined when anything will do. `acr_values` is the engine's as a claim that is not essential. */
-function requested({ oidc }: KoaContextWithOIDC): Requested | undefined {
-  const asked = oidc.claims?.id_token?.['acr'] as
-    { essential?: unknown; value?: unknown; values?: unknown } | null | undefined;
+/** What a request asks for; undefined when anything will do. `acr_values` is the engine's as a claim that is not essential. */
+const requested = ({ oidc }: KoaContextWithOIDC): Requested | undefined =>
+  requestedBy(oidc.claims?.id_token?.['acr']);
+
+/**
+ * The same of the claim `acr` alone.
+ * @throws errors.InvalidRequest for essential values that are no list
+ */
+export function requestedBy(claim: unknown): Requested | undefined {
+  const asked = claim as { essential?: unknown; value?: unknown; values?: unknown } | null | undefined;
   const essential = asked?.essential === true;
   const { value, values = value === undefined ? undefined : [value] } = asked ?? {};
   if (values === undefined) return undefined;

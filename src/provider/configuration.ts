@@ -63,7 +63,16 @@ function dropOfflineAccess({ oidc }: KoaContextWithOIDC, client: Client): void {
   params['scope'] = kept.length > 0 ? kept.join(' ') : undefined;
 }
 
+/** Trap (`request_parameters.js`): the engine forgets what a device sends as `prompt`, which may ask to sign in anew. */
+function keepPrompt({ oidc }: KoaContextWithOIDC): void {
+  const { params, route, body } = oidc;
+  if (!params || route !== 'device_authorization') return;
+  if ([body?.['prompt']].flat().some((prompt) => scopeList(prompt).includes('login')))
+    params['prompt'] = 'login';
+}
+
 function checkRequest(ctx: KoaContextWithOIDC, state: unknown, client: Client): void {
+  keepPrompt(ctx);
   requireState(ctx, state, client);
   dropOfflineAccess(ctx, client);
 }

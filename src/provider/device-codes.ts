@@ -12,6 +12,7 @@ import type { ConsentScopes, Consents } from '../storage/consents.ts';
 import type { Families } from '../storage/families.ts';
 import type { SessionRecord } from '../storage/sessions.ts';
 import type { ProviderDependencies } from './dependencies.ts';
+import { answeredAcr, judgeSignIn, type DeviceRequest } from './device-sign-in.ts';
 import { OIDC_MEMBER, scopesByOwner } from './grants.ts';
 import { currentContext, currentState, type Origin } from './request-state.ts';
 
@@ -60,11 +61,10 @@ export function createDeviceCodeAdapter({ storage, clock }: ProviderDependencies
 }
 
 /** A code that waits for its person. */
-export interface WaitingDevice {
+export interface WaitingDevice extends DeviceRequest {
   readonly deviceCode: string;
   readonly clientId: string;
   readonly expiresAt: number;
-  readonly params: Readonly<Record<string, unknown>>;
   readonly payload: Readonly<Record<string, unknown>>;
 }
 
@@ -75,7 +75,9 @@ export interface DeviceDecisions {
   find(userCode: string): Promise<WaitingDevice | undefined>;
   /** What the device asks for. */
   requested(device: WaitingDevice): Promise<ConsentScopes>;
-  /** Lets the device in. Atomic: false when it was decided on already. */
+  /** Whether somebody signed in as the device asked for. */
+  judge(device: WaitingDevice, person: SessionRecord): ReturnType<typeof judgeSignIn>;
+  /** Lets the device in. Atomic: false when it was decided on already, or the sign-in is not what it asked for. */
   allow(
     device: WaitingDevice,
     client: Client,
@@ -97,8 +99,11 @@ export function createDeviceDecisions(deps: {
   const first = ({ deviceCode, expiresAt }: WaitingDevice): Promise<boolean> =>
     artifacts.insertOnce('DeviceCodeDecision', deviceCode, expiresAt);
   const requested = ({ params }: WaitingDevice): Promise<ConsentScopes> => scopesByOwner(apis, params);
+  const judge: DeviceDecisions['judge'] = (device, person) =>
+    judgeSignIn(device, person, toSeconds(clock.now()));
   return {
     requested,
+    judge,
     async find(userCode) {
       const found = await artifacts.findByUserCode(KIND, userCode);
       const payload = found?.payload;
@@ -107,12 +112,13 @@ export function createDeviceDecisions(deps: {
         deviceCode: String(payload['jti']),
         clientId: String(payload['clientId']),
         expiresAt: Number(payload['exp']) * 1000,
+        askedAt: Number(payload['iat']),
         params: payload['params'] as Record<string, unknown>,
         payload,
       };
     },
     async allow(device, client, person, origin) {
-      if (!(await first(device))) return false;
+      if (judge(device, person) !== 'enough' || !(await first(device))) return false;
       const scopes = await requested(device);
       const oidc = scopes[OIDC_MEMBER] ?? [];
       const apiScopes = Object.entries(scopes).filter(([member]) => member !== OIDC_MEMBER);
@@ -154,7 +160,7 @@ export function createDeviceDecisions(deps: {
             ...device.payload,
             accountId: person.userId,
             authTime: loginTs ?? toSeconds(clock.now()),
-            acr,
+            acr: answeredAcr(device, acr),
             amr,
             grantId,
             scope: names.join(' '),

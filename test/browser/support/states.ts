@@ -279,6 +279,13 @@ export const states: Readonly<Record<string, Page>> = {
     userCode: 'WDJB-MJHT',
     error: 'expired',
   },
+  'problem-device-unmet': {
+    page: 'device',
+    step: 'enter',
+    ...form,
+    userCode: 'WDJB-MJHT',
+    error: 'unmet',
+  },
   'problem-device-throttled': {
     page: 'device',
     step: 'enter',
