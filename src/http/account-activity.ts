@@ -5,6 +5,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { AuditLog, AuditRecord } from '../storage/audit.ts';
 import { common, type AccountSection } from './account-section.ts';
 import type { ShowPage } from './pages.ts';
+import { WRONG_PASSKEY } from './passkey-step.ts';
 import { WRONG_PASSWORD } from './sign-in.ts';
 import type { ActivityKind, ActivityView, ReplayView } from './views.ts';
 
@@ -37,6 +38,7 @@ function activityKind({ type, detail, actor, userId, clientId }: AuditRecord): A
     case 'login.succeeded':
       return clientId === undefined ? 'signed-in' : 'signed-in-to';
     case 'login.failed':
+      if (detail['reason'] === WRONG_PASSKEY) return 'wrong-passkey';
       return detail['reason'] === WRONG_PASSWORD ? 'wrong-password' : 'wrong-second-factor';
     case 'logout.completed':
       return 'signed-out';

@@ -32,7 +32,7 @@ export interface Confirm extends AccountSection {
 }
 
 export function createConfirm(deps: ConfirmDependencies): Confirm {
-  const { show, basePath, browserSessions } = deps;
+  const { basePath, browserSessions } = deps;
   const pathOf = (target: string): string => `${basePath}/account/${target}`;
   const page = (
     { ctx, user, csrf }: Visit,
@@ -41,7 +41,7 @@ export function createConfirm(deps: ConfirmDependencies): Confirm {
   ): void => {
     const { username } = user;
     const form = { action: pathOf('confirm'), csrf, client: undefined, fields: { target } };
-    showSignIn(show, ctx, { ...form, confirm: true, username, back: pathOf(target) }, outcome);
+    showSignIn(deps, ctx, { ...form, confirm: true, username, back: pathOf(target) }, outcome);
   };
   return {
     async done({ session, user }, recent = true) {

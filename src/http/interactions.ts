@@ -143,11 +143,12 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
     const form = {
       action: `${path}/login`,
       csrf: csrf.token(subject(details.uid)),
+      subject: subject(details.uid),
       client: { name: client.metadata.client_name ?? client.id },
       username: username ?? (typeof hint === 'string' ? hint : undefined),
       back: isStepUp(details) ? undefined : path,
     };
-    showSignIn(show, ctx, form, outcome, sent);
+    showSignIn(deps, ctx, form, outcome, sent);
   };
 
   /** Asks for the second factor alone where the password was checked in this session. */

@@ -6,6 +6,7 @@ import { originOf } from './context.ts';
 import type { KnownAccounts } from './known-accounts.ts';
 import type { KnownDevices } from './known-devices.ts';
 import { single, type Form } from './request-body.ts';
+import { passkeyStep } from './passkey-step.ts';
 import { askForSecondStep, secondStep, type SecondStepDependencies } from './second-step.ts';
 
 export interface SignInDependencies extends SecondStepDependencies {
@@ -34,7 +35,7 @@ export interface Login {
 export const WRONG_PASSWORD = 'wrong name or password';
 
 interface Again {
-  readonly error: 'invalid' | 'throttled' | 'missing' | 'expired';
+  readonly error: 'invalid' | 'throttled' | 'missing' | 'expired' | 'passkey';
   readonly status: number;
   readonly retryAfterSeconds?: number;
 }
@@ -57,7 +58,8 @@ export type SignIn =
 
 /**
  * Signs in, and remembers the account in the browser.
- * @param form `username` and `password`; or, in the second step, `pending` and `code`
+ * @param form `username` and `password`; or, in the second step, `pending` and `code`; or `asked` and `credential`, of a
+ *   passkey in place of both
  */
 export async function signIn(
   deps: SignInDependencies,
@@ -72,6 +74,7 @@ export async function signIn(
 
 async function prove(deps: SignInDependencies, ctx: Context, form: Form, attempt: Attempt): Promise<SignIn> {
   if (single(form, 'pending') !== undefined) return secondStep(deps, ctx, form, attempt);
+  if (single(form, 'credential') !== undefined) return passkeyStep(deps, ctx, form, attempt);
   const { accounts, throttle, changes, devices } = deps;
   const { clientId, subject } = attempt;
   const username = single(form, 'username');

@@ -101,6 +101,7 @@ export type ActivityKind =
   | 'revoked'
   | 'wrong-password'
   | 'wrong-second-factor'
+  | 'wrong-passkey'
   | 'factor-added'
   | 'factor-removed'
   | 'factors-reset'

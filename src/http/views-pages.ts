@@ -53,7 +53,7 @@ interface Request {
   readonly switchAction: string;
 }
 
-/** Posts `username` and `password`. */
+/** Posts `username` and `password`; or `asked` and `credential`, what the browser answered to `passkey`. */
 export interface LoginPage extends FormView {
   readonly page: 'login';
   readonly step?: never;
@@ -65,7 +65,9 @@ export interface LoginPage extends FormView {
   /** Offers a new password, and an account of one's own. */
   readonly recover?: boolean | undefined;
   readonly register?: boolean | undefined;
-  readonly error?: 'invalid' | 'throttled' | 'missing' | 'expired' | undefined;
+  /** JSON for the script, and the value of the hidden field that goes with it. */
+  readonly passkey?: { readonly options: string; readonly asked: string } | undefined;
+  readonly error?: 'invalid' | 'throttled' | 'missing' | 'expired' | 'passkey' | undefined;
   readonly retryAfterSeconds?: number | undefined;
 }
 

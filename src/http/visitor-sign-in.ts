@@ -37,7 +37,7 @@ export interface VisitorSignIn {
 }
 
 export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSignIn {
-  const { show, csrf, basePath, browserSessions } = deps;
+  const { csrf, basePath, browserSessions } = deps;
   const path = `${basePath}/account/login`;
   const visitors = createVisitors(csrf, basePath);
   const pathOf = (target: string, userCode: string | undefined): string => {
@@ -53,14 +53,16 @@ export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSig
     outcome?: Exclude<SignIn, { readonly login: object }>,
     sent?: Form,
   ): void => {
+    const subject = visitors.subject(ctx);
     const form = {
       action: path,
-      csrf: visitors.csrf(ctx),
+      csrf: csrf.token(subject),
+      subject,
       client: undefined,
       fields: { target, ...(userCode === undefined ? {} : { user_code: userCode }) },
       back: pathOf(target, userCode),
     };
-    showSignIn(show, ctx, form, outcome, sent);
+    showSignIn(deps, ctx, form, outcome, sent);
   };
 
   return {

@@ -5,7 +5,9 @@ import type { Csrf } from './csrf.ts';
 import type { Form } from './request-body.ts';
 
 export interface Visitors {
-  /** The field's value; names the browser by a cookie. */
+  /** What a form's fields are made for; names the browser by a cookie. */
+  subject(ctx: Context): string;
+  /** The value of the CSRF field. */
   csrf(ctx: Context): string;
   /**
    * The subject that the field was made for.
@@ -19,15 +21,17 @@ const COOKIE = 'portcullis_visitor';
 
 export function createVisitors(csrf: Csrf, basePath: string): Visitors {
   const nameOf = (ctx: Context): string | undefined => ctx.cookies.get(COOKIE, { signed: true });
-  const subject = (name: string): string => `visitor:${name}`;
+  const subjectOf = (name: string): string => `visitor:${name}`;
+  const subject = (ctx: Context): string => {
+    const name = nameOf(ctx) ?? randomId();
+    ctx.cookies.set(COOKIE, name, { signed: true, httpOnly: true, sameSite: 'lax', path: `${basePath}/` });
+    return subjectOf(name);
+  };
   return {
-    csrf(ctx) {
-      const name = nameOf(ctx) ?? randomId();
-      ctx.cookies.set(COOKIE, name, { signed: true, httpOnly: true, sameSite: 'lax', path: `${basePath}/` });
-      return csrf.token(subject(name));
-    },
+    subject,
+    csrf: (ctx) => csrf.token(subject(ctx)),
     check(ctx, form) {
-      const visitor = subject(nameOf(ctx) ?? '');
+      const visitor = subjectOf(nameOf(ctx) ?? '');
       csrf.check(form, visitor);
       return visitor;
     },

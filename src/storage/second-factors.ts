@@ -42,6 +42,8 @@ export type Added = { readonly first: boolean };
 export interface SecondFactorStore {
   has(userId: string): Promise<boolean>;
   find(userId: string): Promise<SecondFactorRecord | undefined>;
+  /** Whose passkey this one is, by its id. */
+  passkeyOwner(id: string): Promise<string | undefined>;
   /** The secret of the user's authenticator app. */
   secret(userId: string): Promise<Buffer | undefined>;
   /**
@@ -161,6 +163,14 @@ export function createSecondFactorStore(
         lastUsedAt: row.lastUsedAt ?? undefined,
       }));
       return { app: app && { ...app, lastUsedAt: app.lastUsedAt ?? undefined }, passkeys, recoveryCodes };
+    },
+    async passkeyOwner(credential) {
+      const [row] = await sql.read<{ userId: string }>(
+        'passkeys.owner',
+        'SELECT user_id AS "userId" FROM passkeys WHERE id = $1',
+        [credential],
+      );
+      return row?.userId;
     },
     async secret(userId) {
       const [row] = await sql.read<{ sealed: Uint8Array }>(

@@ -1,4 +1,4 @@
-/** Passkeys and security keys (WebAuthn) as a second factor: what a browser is asked, and whether its answer is right. */
+/** Passkeys and security keys (WebAuthn), alone or after a password: what a browser is asked, and whether its answer is right. */
 import { isIP } from 'node:net';
 import type { AuthenticationResponseJSON, RegistrationResponseJSON } from '@simplewebauthn/server';
 import type { PasskeyRecord } from '../storage/second-factors.ts';
@@ -18,16 +18,24 @@ export interface Passkeys {
   ): PasskeyOptions;
   /** For one of those that the user has. */
   request(existing: readonly PasskeyRecord[], challenge: string): PasskeyOptions;
+  /** For any one that was made here: whose it is, the answer says. */
+  requestOfAnybody(challenge: string): PasskeyOptions;
+  /** The id of the credential that an answer claims to be of. */
+  claimed(answer: string): string | undefined;
   /** What there is to keep of a new one; undefined when the answer is not right. */
   created(
     answer: string,
     challenge: string,
   ): Promise<Pick<PasskeyRecord, 'id' | 'publicKey' | 'counter' | 'transports'> | undefined>;
-  /** Which one answered, and its counter; undefined when the answer is not right. */
+  /**
+   * Which one answered, and its counter; undefined when the answer is not right.
+   * @param alone the user whom it says all of: the key must have verified them, and name them
+   */
   answered(
     answer: string,
     challenge: string,
     existing: readonly PasskeyRecord[],
+    alone?: Pick<UserRecord, 'id'>,
   ): Promise<{ readonly id: string; readonly counter: number } | undefined>;
 }
 
@@ -40,6 +48,9 @@ const TRANSPORT = /^[a-z-]{1,20}$/;
 
 /** It takes a quarter of a second and thirty megabytes: loaded when the first passkey is used. */
 const library = () => import('@simplewebauthn/server');
+
+/** A user's handle: what a key names its user by (WebAuthn, 5.4.3). */
+const handleOf = ({ id }: Pick<UserRecord, 'id'>): string => Buffer.from(id).toString('base64url');
 
 const descriptors = (passkeys: readonly PasskeyRecord[]) =>
   passkeys.map(({ id, transports }) => ({ type: 'public-key', id, transports }));
@@ -63,7 +74,7 @@ export function createPasskeys(issuer: string): Passkeys {
         challenge,
         rp: { id: hostname, name: hostname },
         user: {
-          id: Buffer.from(user.id).toString('base64url'),
+          id: handleOf(user),
           name: user.username,
           displayName: user.name ?? user.username,
         },
@@ -81,6 +92,18 @@ export function createPasskeys(issuer: string): Passkeys {
         userVerification: 'preferred', // the password is the other factor
         timeout: TIMEOUT,
       }),
+    requestOfAnybody: (challenge) =>
+      JSON.stringify({
+        challenge,
+        rpId: hostname,
+        allowCredentials: [], // the same for everybody: it tells nothing of who has one
+        userVerification: 'required', // the key is one factor, what unlocks it the other
+        timeout: TIMEOUT,
+      }),
+    claimed(answer) {
+      const id = parsed<{ id?: unknown }>(answer)?.id;
+      return typeof id === 'string' ? id : undefined;
+    },
     async created(answer, challenge) {
       const response = parsed<RegistrationResponseJSON>(answer);
       if (!response) return undefined;
@@ -103,17 +126,19 @@ export function createPasskeys(issuer: string): Passkeys {
         transports: transports.filter((name) => TRANSPORT.test(name)).slice(0, 8),
       };
     },
-    async answered(answer, challenge, existing) {
+    async answered(answer, challenge, existing, alone) {
       const response = parsed<AuthenticationResponseJSON>(answer);
       const passkey = existing.find(({ id }) => id === response?.id);
       if (!response || !passkey) return undefined;
+      // WebAuthn, 7.2, step 6: where nobody said who they are, the key must.
+      if (alone && response.response?.userHandle !== handleOf(alone)) return undefined;
       const { verifyAuthenticationResponse } = await library();
       const verified = await verifyAuthenticationResponse({
         response,
         expectedChallenge: challenge,
         expectedOrigin: origin,
         expectedRPID: hostname,
-        requireUserVerification: false,
+        requireUserVerification: alone !== undefined,
         credential: {
           id: passkey.id,
           publicKey: new Uint8Array(passkey.publicKey),

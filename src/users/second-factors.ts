@@ -44,6 +44,10 @@ export interface SecondFactors {
   ): PasskeyOptions | undefined;
   /** What a browser is asked for a passkey of the user's; undefined when there is none. */
   passkeyRequest(found: SecondFactorRecord | undefined, challenge: string): PasskeyOptions | undefined;
+  /** What a browser is asked of anybody who may have a passkey; undefined where there can be none. */
+  passkeySignIn(challenge: string): PasskeyOptions | undefined;
+  /** Whose passkey an answer claims to be of, which proves nothing yet. */
+  passkeyOwner(answer: string): Promise<string | undefined>;
   /** Adds the passkey that a browser has made for `challenge`; undefined when its answer is not right. */
   addPasskey(
     userId: string,
@@ -52,8 +56,16 @@ export interface SecondFactors {
   ): Promise<SetUp | undefined>;
   /** Whether a code of the app, or a recovery code, is right. Each is good once. The caller throttles. */
   verifyCode(userId: string, typed: string, by: Origin): Promise<Proof | undefined>;
-  /** Whether a passkey of the user's has signed `challenge`, which is good once. */
-  verifyPasskey(userId: string, answer: string, challenge: string): Promise<Proof | undefined>;
+  /**
+   * Whether a passkey of the user's has signed `challenge`, which is good once.
+   * @param alone nothing else was proved: the key must have verified its user, by PIN or biometrics
+   */
+  verifyPasskey(
+    userId: string,
+    answer: string,
+    challenge: string,
+    alone?: 'alone',
+  ): Promise<Proof | undefined>;
   /** New recovery codes, to be shown this once, in place of the old ones; undefined without a second factor. */
   renewRecoveryCodes(userId: string, by: Origin): Promise<readonly string[] | undefined>;
   removeApp(userId: string, by: Origin): Promise<void>;
@@ -114,6 +126,11 @@ export function createSecondFactors(deps: SecondFactorDependencies): SecondFacto
       passkeys.possible ? passkeys.creation(user, found?.passkeys ?? [], challenge) : undefined,
     passkeyRequest: (found, challenge) =>
       found && found.passkeys.length > 0 ? passkeys.request(found.passkeys, challenge) : undefined,
+    passkeySignIn: (challenge) => (passkeys.possible ? passkeys.requestOfAnybody(challenge) : undefined),
+    async passkeyOwner(answer) {
+      const claimed = passkeys.claimed(answer);
+      return claimed === undefined ? undefined : store.passkeyOwner(claimed);
+    },
     async addPasskey(userId, { answer, challenge, name }, by) {
       const made = await passkeys.created(answer, challenge);
       if (!made) return undefined;
@@ -133,9 +150,10 @@ export function createSecondFactors(deps: SecondFactorDependencies): SecondFacto
       const step = secret && matchingStep(secret, code, clock.now());
       return step !== undefined && (await store.useStep(userId, step)) ? 'otp' : undefined;
     },
-    async verifyPasskey(userId, answer, challenge) {
+    async verifyPasskey(userId, answer, challenge, alone) {
       const found = await store.find(userId);
-      const used = await passkeys.answered(answer, challenge, found?.passkeys ?? []);
+      const who = alone && { id: userId };
+      const used = await passkeys.answered(answer, challenge, found?.passkeys ?? [], who);
       if (!used) return undefined;
       const until = clock.now() + CHALLENGE_LIFE;
       if (!(await artifacts.insertOnce('PasskeyChallenge', challenge, until))) return undefined;

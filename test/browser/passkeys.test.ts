@@ -4,6 +4,8 @@ import { PASSWORD, startWorld, type World } from '../support/fixtures.ts';
 import { findChromium, launchChromium } from './support/chromium.ts';
 
 const chromium = findChromium();
+/** A browser that offers no passkeys at a field. */
+const ONLY_WHEN_ASKED = 'delete PublicKeyCredential.isConditionalMediationAvailable';
 
 describe.skipIf(!chromium)('passkeys in a browser', () => {
   let world: World;
@@ -22,7 +24,7 @@ describe.skipIf(!chromium)('passkeys in a browser', () => {
   });
 
   /** A browser of its own, with a security key that says yes. */
-  const open = async (): Promise<Page> => {
+  const openWith = async () => {
     const page = await (await browser.newContext()).newPage();
     page.on('console', (message) => complaints.push(message.text()));
     const session = await page.context().newCDPSession(page);
@@ -33,11 +35,12 @@ describe.skipIf(!chromium)('passkeys in a browser', () => {
       hasResidentKey: true,
       hasUserVerification: true,
     };
-    await session.send('WebAuthn.addVirtualAuthenticator', {
+    const { authenticatorId } = await session.send('WebAuthn.addVirtualAuthenticator', {
       options: { ...options, isUserVerified: true, automaticPresenceSimulation: true } as never,
     });
-    return page;
+    return { page, session, authenticatorId };
   };
+  const open = async (): Promise<Page> => (await openWith()).page;
   const signIn = async (page: Page, username: string): Promise<void> => {
     await page.fill('[name=username]', username);
     await page.fill('[name=password]', PASSWORD);
@@ -56,6 +59,7 @@ describe.skipIf(!chromium)('passkeys in a browser', () => {
     await page.goto(`${world.url}/account/factors`);
     expect(await page.locator('article h2').allTextContents()).toContain('Passkey: My laptop');
 
+    await page.addInitScript(ONLY_WHEN_ASKED);
     await page.context().clearCookies();
     await page.goto(`${world.url}/account`);
     await signIn(page, 'alice');
@@ -63,6 +67,34 @@ describe.skipIf(!chromium)('passkeys in a browser', () => {
     await page.click('form[data-passkey] button');
     await page.waitForSelector('[data-page=account]');
     expect(await shows(page)).toBe('account');
+    expect(complaints).toEqual([]);
+  }, 60_000);
+
+  it('one signs in by itself: chosen at the field for the name, or by the button', async () => {
+    const { page, session, authenticatorId } = await openWith();
+    await world.user('carol');
+    await page.goto(`${world.url}/account/factors`);
+    await signIn(page, 'carol');
+    await page.waitForSelector('[data-section=factors]');
+    await page.click('form[data-passkey] button');
+    await page.waitForSelector('[data-step=codes]');
+
+    // The key answers as soon as the browser may ask it, which at the field is at once.
+    await page.context().clearCookies();
+    await page.goto(`${world.url}/account`);
+    await page.waitForSelector('[data-page=account]');
+
+    await session.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId, enabled: false });
+    await page.context().clearCookies();
+    await page.goto(`${world.url}/account`);
+    await page.waitForSelector('[name=username][autocomplete="username webauthn"]');
+    expect(await shows(page)).toBe('login');
+
+    await session.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId, enabled: true });
+    await page.addInitScript(ONLY_WHEN_ASKED);
+    await page.goto(`${world.url}/account`);
+    await page.click('form[data-passkey] button');
+    await page.waitForSelector('[data-page=account]');
     expect(complaints).toEqual([]);
   }, 60_000);
 

@@ -18,6 +18,7 @@ const map = (...entries: (readonly [Buffer, Buffer])[]): Buffer =>
   Buffer.concat([head(5, entries.length), ...entries.flat()]);
 
 const USER_PRESENT = 0x01;
+const USER_VERIFIED = 0x04;
 const ATTESTED = 0x40;
 
 export class Authenticator {
@@ -27,6 +28,8 @@ export class Authenticator {
   readonly #key: { publicKey: KeyObject; privateKey: KeyObject } = generateKeyPairSync('ec', {
     namedCurve: 'P-256',
   });
+  /** Who it is for, as it was told when it was made. */
+  #userHandle: string | undefined;
   /** Signatures so far; undefined: it does not count. */
   counter: number | undefined;
 
@@ -58,7 +61,8 @@ export class Authenticator {
 
   /** Answers `navigator.credentials.create`, with the options as the page has them. */
   create(options: string): string {
-    const { challenge } = JSON.parse(options) as { challenge: string };
+    const { challenge, user } = JSON.parse(options) as { challenge: string; user: { id: string } };
+    this.#userHandle = user.id;
     const { x = '', y = '' } = this.#key.publicKey.export({ format: 'jwk' });
     const coordinate = (value: string): Buffer => bytes(Buffer.from(value, 'base64url'));
     // COSE (RFC 9053): kty EC2, alg ES256, crv P-256, x, y.
@@ -86,14 +90,25 @@ export class Authenticator {
     });
   }
 
-  /** Answers `navigator.credentials.get`. */
-  get(options: string): string {
-    const { challenge } = JSON.parse(options) as { challenge: string };
+  /**
+   * Answers `navigator.credentials.get`.
+   * @param verified whether it has asked its user for more than a touch; as it is told by default
+   */
+  get(
+    options: string,
+    { verified, userHandle = this.#userHandle }: { verified?: boolean; userHandle?: string } = {},
+  ): string {
+    const { challenge, userVerification } = JSON.parse(options) as Record<
+      'challenge' | 'userVerification',
+      string
+    >;
     const client = this.#client('webauthn.get', challenge);
-    const data = this.#data(USER_PRESENT);
+    const flags = (verified ?? userVerification === 'required') ? USER_PRESENT | USER_VERIFIED : USER_PRESENT;
+    const data = this.#data(flags);
     return this.#answer({
       clientDataJSON: b64(client),
       authenticatorData: b64(data),
+      userHandle,
       signature: b64(sign('sha256', Buffer.concat([data, sha256(client)]), this.#key.privateKey)),
     });
   }

@@ -50,6 +50,7 @@ const activities = [
   'revoked',
   'wrong-password',
   'wrong-second-factor',
+  'wrong-passkey',
   'factor-added',
   'factor-removed',
   'factors-reset',
@@ -114,11 +115,14 @@ const error = {
   status: 400,
 } as const;
 
+const passkey = { options: '{}', asked: 'sealed' };
+
 /** By name; a name starting with `problem-` has a form with errors in it. */
 export const states: Readonly<Record<string, Page>> = {
   login: { page: 'login', ...form, client: notes },
   'login-plain': { page: 'login', ...form, client: undefined },
   'login-hint': { page: 'login', ...form, client: notes, username: 'ada' },
+  'login-passkey': { page: 'login', ...form, client: notes, passkey, recover: true },
   'login-choose': {
     page: 'login',
     step: 'choose',
@@ -139,6 +143,7 @@ export const states: Readonly<Record<string, Page>> = {
   },
   'login-offers': { page: 'login', ...form, client: undefined, recover: true, register: true },
   'problem-login-invalid': { page: 'login', ...form, client: notes, username: 'ada', error: 'invalid' },
+  'problem-login-passkey': { page: 'login', ...form, client: notes, passkey, error: 'passkey' },
   'problem-login-missing': { page: 'login', ...form, client: notes, error: 'missing' },
   'problem-login-missing-password': {
     page: 'login',

@@ -135,4 +135,132 @@ describe.each(databaseKinds)('passkeys on %s', (kind) => {
     const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as object;
     expect(claims).toMatchObject({ acr: 'urn:portcullis:acr:mfa', amr: ['pwd', 'pop', 'mfa'] });
   });
+
+  describe('alone, at sign-in', () => {
+    const AMR = ['pop', 'user', 'mfa'];
+    /** The form that the script shows, and no other. */
+    const alone = (page: Seen): Seen => ({
+      ...page,
+      text: /<form[^>]*data-passkey="get"[^]*?<\/form>/.exec(page.text)?.[0] ?? '',
+    });
+    const signInPage = (browser: Browser): Promise<Seen> => browser.go(`${world.url}/account`);
+    const send = (browser: Browser, page: Seen, credential: string): Promise<Seen> =>
+      browser.submit(alone(page), { credential }, '/account/login');
+    const audited = async (userId: string | undefined, type: 'login.failed' | 'login.succeeded') => {
+      const where = { type, userId: userId ?? null };
+      const rows = await world.app.domain.storage.database.prisma.auditEvent.findMany({ where });
+      return rows.map(({ detail }) => JSON.parse(detail) as unknown);
+    };
+    const idOf = async (username: string): Promise<string> =>
+      (await world.app.domain.storage.users.findByUsername(username))?.id ?? '';
+
+    it('are both factors, in the session, the tokens and the audit', async () => {
+      const { key } = await withPasskey('hal');
+      const browser = world.browser();
+      const page = await signInPage(browser);
+      expect(JSON.parse(options(page))).toMatchObject({ allowCredentials: [], userVerification: 'required' });
+      expect(page.text).toMatch(/name="username"[^>]*autocomplete="username"/);
+      const account = await send(browser, page, key.get(options(page)));
+      expect(account.page).toBe('account');
+      expect(await audited(await idOf('hal'), 'login.succeeded')).toContainEqual({ amr: AMR });
+      // Good for what needs the second factor, without another question.
+      expect((await factors(browser)).text).toContain('<bdi>My key</bdi>');
+      const { access_token: token } = await world.tokens(world.web, { browser, username: 'nobody' });
+      const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as object;
+      expect(claims).toMatchObject({ acr: 'urn:portcullis:acr:mfa', amr: AMR });
+    });
+
+    it('lead on to the app that one came from', async () => {
+      const { key } = await withPasskey('ivy');
+      const browser = world.browser();
+      const query = new URLSearchParams({
+        client_id: world.web.id,
+        redirect_uri: world.web.redirect,
+        response_type: 'code',
+        scope: 'openid',
+        code_challenge: 'x'.repeat(43),
+        code_challenge_method: 'S256',
+      });
+      const page = await browser.go(`${world.url}/authorize?${query.toString()}`);
+      const next = await browser.submit(alone(page), { credential: key.get(options(page)) }, '/login');
+      expect(next.page).toBe('consent');
+    });
+
+    it('are refused when they have not verified their user, and when they name another one', async () => {
+      const { key } = await withPasskey('jon');
+      const browser = world.browser();
+      const page = await signInPage(browser);
+      const userHandle = Buffer.from(world.userId).toString('base64url');
+      for (const credential of [
+        key.get(options(page), { verified: false }),
+        key.get(options(page), { userHandle }),
+      ]) {
+        const refused = await send(browser, page, credential);
+        expect([refused.status, refused.page]).toEqual([401, 'login']);
+        expect(refused.text).toContain('This passkey is not accepted here.');
+      }
+      expect(await audited(await idOf('jon'), 'login.failed')).toContainEqual({ reason: 'wrong passkey' });
+      expect((await browser.go(`${world.url}/account`)).page).toBe('login');
+    });
+
+    it('answer once, to the page that asked, in the browser that has it, within half an hour', async () => {
+      const { key } = await withPasskey('kim');
+      const [browser, other] = [world.browser(), world.browser()];
+      const page = await signInPage(browser);
+      const foreign = await signInPage(other);
+      const credential = key.get(options(page));
+      expect((await send(other, foreign, credential)).status).toBe(401);
+      const asked = /name="asked" value="([^"]*)"/.exec(page.text)?.[1] ?? '';
+      const moved = await other.submit(alone(foreign), { credential, asked }, '/account/login');
+      expect([moved.status, moved.text.includes('That took too long.')]).toEqual([400, true]);
+      expect((await send(browser, page, credential)).page).toBe('account');
+      await browser.request(`${world.url}/logout`);
+      expect((await send(browser, page, credential)).status).toBe(401);
+      const late = await signInPage(other);
+      pass(1801);
+      expect((await send(other, late, key.get(options(late)))).status).toBe(400);
+    });
+
+    it('a disabled user and a key that was never here get the same answer', async () => {
+      const { key } = await withPasskey('lea');
+      await world.app.domain.accounts.setEnabled(await idOf('lea'), false, { actor: 'test' });
+      const browser = world.browser();
+      const page = await signInPage(browser);
+      const stranger = new Authenticator(world.url);
+      stranger.create(JSON.stringify({ challenge: 'x', user: { id: 'x' } }));
+      const said = async (credential: string) => {
+        const { status, text } = await send(browser, page, credential);
+        return [status, text.replace(/value="[^"]*"|data-options="[^"]*"/g, '').replace(/req[\w-]*/g, '')];
+      };
+      const disabled = await said(key.get(options(page)));
+      expect(disabled[0]).toBe(401);
+      expect(await said(stranger.get(options(page)))).toEqual(disabled);
+      expect(await said('{}')).toEqual(disabled);
+    });
+
+    it('guesses are throttled, and keep nobody from a passkey that is right', async () => {
+      const { key } = await withPasskey('max');
+      const browser = world.browser();
+      const page = await signInPage(browser);
+      const statuses = [];
+      for (let guess = 0; guess < 7; guess++) statuses.push((await send(browser, page, '{"id":"x"}')).status);
+      expect(statuses.at(-1)).toBe(429);
+      expect((await send(browser, page, key.get(options(page)))).page).toBe('account');
+    });
+
+    it('nobody confirms with one that they are somebody else', async () => {
+      const { key } = await withPasskey('ned');
+      await world.user('olga');
+      const browser = world.browser();
+      await withPassword(world, 'olga', browser);
+      pass(301);
+      const confirm = await factors(browser);
+      expect(confirm.text).not.toContain('data-passkey');
+      const page = await signInPage(world.browser());
+      const asked = /name="asked" value="([^"]*)"/.exec(page.text)?.[1] ?? '';
+      const credential = key.get(options(page));
+      const refused = await browser.submit(confirm, { asked, credential }, '/account/confirm');
+      expect([refused.status, refused.page]).toEqual([400, 'login']);
+    });
+  });
 });
