@@ -73,7 +73,12 @@ export function createFactorSections(deps: ConfirmDependencies, confirm: Confirm
     show(ctx, page, error === undefined ? 200 : 422);
   };
 
+  /** Whoever has not proved a second factor in this session may add the first one only, whatever field they hold. */
+  const onlyFirst = ({ session }: Visit): boolean => (session.payload as { acr?: string }).acr !== ACR_MFA;
+
   const addPasskey = async (visit: Visit, form: Form): Promise<void> => {
+    // The field says that somebody had just signed in; a second factor may have come since.
+    if (!(await confirm.done(visit, false))) return confirm.ask(visit, 'factors');
     const sealed = single(form, 'challenge');
     const opened = await openField<{ challenge: string }>(deps, field('challenge', visit), sealed);
     if (!opened)
@@ -83,7 +88,7 @@ export function createFactorSections(deps: ConfirmDependencies, confirm: Confirm
     const answer = single(form, 'credential') ?? '';
     const name = single(form, 'name')?.trim().slice(0, NAME_MAX) ?? '';
     const passkey = { answer, name, challenge: opened.challenge };
-    const done = await secondFactors.addPasskey(visit.user.id, passkey, visitorOf(visit));
+    const done = await secondFactors.addPasskey(visit.user.id, passkey, visitorOf(visit), onlyFirst(visit));
     return done ? added(visit, done, 'pop') : listPage(visit, { error: 'passkey' });
   };
 
@@ -135,6 +140,7 @@ export function createFactorSections(deps: ConfirmDependencies, confirm: Confirm
       },
       async submit(visit, form) {
         const { user } = visit;
+        if (!(await confirm.done(visit, false))) return confirm.ask(visit, 'authenticator');
         if ((await secondFactors.find(user.id))?.app) return this.show(visit); // in another tab, meanwhile
         const sealed = single(form, 'setup');
         const opened = await openField<{ secret: string }>(deps, field('secret', visit), sealed);
@@ -145,7 +151,7 @@ export function createFactorSections(deps: ConfirmDependencies, confirm: Confirm
         const secret = Buffer.from(opened.secret, 'base64url');
         const code = single(form, 'code');
         if (code === undefined) return setUpPage(visit, { secret, error: 'missing' });
-        const done = await secondFactors.addApp(user.id, secret, code, visitorOf(visit));
+        const done = await secondFactors.addApp(user.id, secret, code, visitorOf(visit), onlyFirst(visit));
         return done ? added(visit, done, 'otp') : setUpPage(visit, { secret, error: 'wrong' });
       },
     },

@@ -50,12 +50,14 @@ export interface SecondFactorStore {
    * Adds an authenticator app. Atomic: undefined when there is one by now.
    * @param app.step the time step whose code proved that the app has the secret
    * @param codes recovery codes, for a user who has none yet
+   * @param onlyFirst undefined too when the user has a second factor by now: whoever adds it has not proved that one
    */
   addApp(
     userId: string,
     app: { readonly secret: Buffer; readonly step: number },
     codes: readonly string[],
     event: AuditEvent,
+    onlyFirst?: boolean,
   ): Promise<Added | undefined>;
   /** The same for a passkey; undefined when this one is registered. */
   addPasskey(
@@ -63,6 +65,7 @@ export interface SecondFactorStore {
     passkey: Pick<PasskeyRecord, 'id' | 'name' | 'publicKey' | 'counter' | 'transports'>,
     codes: readonly string[],
     event: AuditEvent,
+    onlyFirst?: boolean,
   ): Promise<Added | undefined>;
   /** Uses up a time step, and all before it. Atomic: of any number of callers with one step, one gets true. */
   useStep(userId: string, step: number): Promise<boolean>;
@@ -128,12 +131,13 @@ export function createSecondFactorStore(
     userId: string,
     codes: readonly string[],
     event: AuditEvent,
+    onlyFirst: boolean,
     insert: (change: Change) => Promise<boolean>,
   ): Promise<Added | undefined> =>
     changes.raw(async (change) => {
       await lock(change, userId);
       const first = !(await hasIn(change.tx, userId));
-      if (!(await insert(change))) return undefined;
+      if ((onlyFirst && !first) || !(await insert(change))) return undefined;
       if (first) await replace(change, userId, codes);
       await change.record(event);
       return { first };
@@ -180,8 +184,8 @@ export function createSecondFactorStore(
       );
       return row && keys.open(row.sealed, sealContext.totp(userId));
     },
-    addApp: (userId, { secret, step }, codes, event) =>
-      add(userId, codes, event, async ({ tx }) => {
+    addApp: (userId, { secret, step }, codes, event, onlyFirst = false) =>
+      add(userId, codes, event, onlyFirst, async ({ tx }) => {
         const { count } = await tx.write(
           'totp.add',
           `INSERT INTO totp_secrets (user_id, sealed, last_step, created_at) VALUES ($1, $2, $3, $4)
@@ -190,8 +194,9 @@ export function createSecondFactorStore(
         );
         return count === 1;
       }),
-    addPasskey: (userId, { id: credential, name, publicKey, counter, transports }, codes, event) =>
-      add(userId, codes, event, async ({ tx }) => {
+    addPasskey: (userId, passkey, codes, event, onlyFirst = false) =>
+      add(userId, codes, event, onlyFirst, async ({ tx }) => {
+        const { id: credential, name, publicKey, counter, transports } = passkey;
         const { count } = await tx.write(
           'passkeys.add',
           `INSERT INTO passkeys (id, user_id, name, public_key, counter, transports, created_at)

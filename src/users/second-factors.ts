@@ -32,8 +32,17 @@ export interface SecondFactors {
   find(userId: string): Promise<SecondFactorRecord | undefined>;
   /** A secret that was not given to anybody yet, or what the page says of one that was. */
   newApp(user: Pick<UserRecord, 'username'>, secret?: Buffer): NewApp;
-  /** Sets up an app that shows `code`; undefined when the code is wrong or there is an app by now. */
-  addApp(userId: string, secret: Buffer, code: string, by: Origin): Promise<SetUp | undefined>;
+  /**
+   * Sets up an app that shows `code`; undefined when the code is wrong or there is an app by now.
+   * @param onlyFirst undefined too when there is any second factor by now: `by` has not proved it
+   */
+  addApp(
+    userId: string,
+    secret: Buffer,
+    code: string,
+    by: Origin,
+    onlyFirst?: boolean,
+  ): Promise<SetUp | undefined>;
   /** Something that was never signed before. */
   newChallenge(): string;
   /** What a browser is asked for a new passkey; undefined where there can be none. */
@@ -53,6 +62,7 @@ export interface SecondFactors {
     userId: string,
     passkey: { readonly answer: string; readonly challenge: string; readonly name: string },
     by: Origin,
+    onlyFirst?: boolean,
   ): Promise<SetUp | undefined>;
   /** Whether a code of the app, or a recovery code, is right. Each is good once. The caller throttles. */
   verifyCode(userId: string, typed: string, by: Origin): Promise<Proof | undefined>;
@@ -116,10 +126,11 @@ export function createSecondFactors(deps: SecondFactorDependencies): SecondFacto
       typed: base32(secret),
       uri: totpUri(secret, { issuer: new URL(issuer).host, username }),
     }),
-    async addApp(userId, secret, code, by) {
+    async addApp(userId, secret, code, by, onlyFirst) {
       const step = matchingStep(secret, code.replace(/\s/g, ''), clock.now());
       if (step === undefined) return undefined;
-      return setUp((codes) => store.addApp(userId, { secret, step }, codes, added(userId, by, 'totp')));
+      const event = added(userId, by, 'totp');
+      return setUp((codes) => store.addApp(userId, { secret, step }, codes, event, onlyFirst));
     },
     newChallenge: () => randomId(32),
     passkeyCreation: (user, found, challenge) =>
@@ -131,12 +142,11 @@ export function createSecondFactors(deps: SecondFactorDependencies): SecondFacto
       const claimed = passkeys.claimed(answer);
       return claimed === undefined ? undefined : store.passkeyOwner(claimed);
     },
-    async addPasskey(userId, { answer, challenge, name }, by) {
+    async addPasskey(userId, { answer, challenge, name }, by, onlyFirst) {
       const made = await passkeys.created(answer, challenge);
       if (!made) return undefined;
-      return setUp((codes) =>
-        store.addPasskey(userId, { ...made, name }, codes, added(userId, by, 'passkey')),
-      );
+      const event = added(userId, by, 'passkey');
+      return setUp((codes) => store.addPasskey(userId, { ...made, name }, codes, event, onlyFirst));
     },
     async verifyCode(userId, typed, by) {
       const code = typed.replace(/\s/g, '');

@@ -114,6 +114,19 @@ describe.each(databaseKinds)('second factors on %s', (kind) => {
     expect(await rows()).toEqual([0, 0]);
   });
 
+  it('are added by somebody who has not proved one only while there is none: of parallel first ones one wins', async () => {
+    await factors.reset(user.id, admin);
+    const addPasskey = async () => {
+      const challenge = factors.newChallenge();
+      const asked = { id: user.id, username: 'ada', name: undefined };
+      const options = factors.passkeyCreation(asked, undefined, challenge) ?? '';
+      const answer = new Authenticator('https://id.example').create(options);
+      return factors.addPasskey(user.id, { answer, challenge, name: 'Key' }, admin, true);
+    };
+    const adds = [1, 2].flatMap(() => [addPasskey(), factors.addApp(user.id, secret, shown(), admin, true)]);
+    expect((await Promise.all(adds)).filter((added) => added !== undefined)).toHaveLength(1);
+  });
+
   it('lie in no readable form', async () => {
     const { prisma } = world.database;
     const app = await prisma.totpSecret.findUniqueOrThrow({ where: { userId: user.id } });

@@ -3,7 +3,7 @@ import { Authenticator } from '../../support/authenticator.ts';
 import type { Browser, Seen } from '../../support/browser.ts';
 import { databaseKinds } from '../../support/databases.ts';
 import { PASSWORD, startWorld, type World } from '../../support/fixtures.ts';
-import { withPassword } from '../support/second-factor.ts';
+import { scan, withPassword } from '../support/second-factor.ts';
 import { pass, stopTime } from '../support/time.ts';
 
 const unescaped = (text: string): string => text.replaceAll('&quot;', '"').replaceAll('&amp;', '&');
@@ -109,6 +109,29 @@ describe.each(databaseKinds)('passkeys on %s', (kind) => {
     pass(901);
     expect((await browser.submit(page, { credential })).page).toBe('login');
     expect((await withPassword(world, 'eve', world.browser())).page).toBe('account');
+  });
+
+  it('a field from before there was a second factor adds none without it', async () => {
+    await world.user('olga');
+    const thief = world.browser();
+    await withPassword(world, 'olga', thief);
+    const page = await factors(thief);
+    const setUp = await thief.go(`${world.url}/account/authenticator`);
+    const owner = world.browser();
+    await withPassword(world, 'olga', owner);
+    const own = await factors(owner);
+    const key = new Authenticator(world.url);
+    await owner.submit(own, { credential: key.create(options(own)), name: 'Own' });
+    const stolen = new Authenticator(world.url);
+    const refused = await thief.submit(page, { credential: stolen.create(options(page)), name: 'Stolen' });
+    expect(refused.page).toBe('login');
+    const app = scan(setUp);
+    const asked = await thief.submit(setUp, { code: app.code() }, '/account/authenticator');
+    expect(asked.page).toBe('login');
+    const seen = await factors(owner);
+    expect(seen.text).toContain('Passkey: <bdi>Own</bdi>');
+    expect(seen.text).not.toContain('Stolen');
+    expect(seen.text).not.toContain('remove-app');
   });
 
   it('one is removed by somebody who has just signed in with it; the password is not enough', async () => {
