@@ -3,12 +3,18 @@
 // from 22.18 on; an older one hands over to the Node that npm installed beside them.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import module from 'node:module';
 import { constants } from 'node:os';
 import process from 'node:process';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 
 const cli = new URL('../src/cli/main.ts', import.meta.url);
+
+// Compiled code is kept beside the dependencies: a start takes less time and some 20 MB less memory. Not in the
+// system's temporary folder, where Node would put it: whoever can write there could put code into this process.
+const cache = fileURLToPath(new URL('../node_modules/.cache/compiled', import.meta.url));
+process.env.NODE_COMPILE_CACHE ??= cache; // for the processes that this one starts
 
 /** Keeps "… is an experimental feature" off the console: node:sqlite says so on some versions. */
 function silenceExperimentalWarnings() {
@@ -38,6 +44,7 @@ function continueOn(node) {
 
 if (process.features.typescript) {
   silenceExperimentalWarnings();
+  module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
   await import(cli.href);
 } else {
   const name = process.platform === 'win32' ? 'node.exe' : 'node';

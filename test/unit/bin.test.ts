@@ -6,6 +6,8 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -76,6 +78,18 @@ describe('the portcullis command', () => {
     const { code, out, err } = await finish(start('', { flags: OLD_NODE, bundled: false }));
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toMatch(/^portcullis: Node \S+ is too old: [^\n]+\n$/);
+  });
+
+  it.each([
+    ['its own Node', []],
+    ['the bundled Node', OLD_NODE],
+  ])('on %s keeps compiled code beside the dependencies, where no other user can write', async (_, flags) => {
+    const child = start(`console.log(import.meta.dirname, process.env.NODE_COMPILE_CACHE);`, { flags });
+    const { code, out } = await finish(child);
+    expect(code).toBe(0);
+    const [folder = '', cache = ''] = out.trim().split(' ');
+    expect(cache).toBe(join(realpathSync(folder), '../../node_modules/.cache/compiled'));
+    expect(readdirSync(cache)).not.toEqual([]);
   });
 
   it.each([
