@@ -186,6 +186,12 @@ export const definitions = {
     'closed',
     '`open`: people make accounts by themselves, with a confirmed e-mail address',
   ),
+  accountDeletion: setting(
+    'PORTCULLIS_ACCOUNT_DELETION',
+    read.flag,
+    'false',
+    '`true`: people may delete their own accounts',
+  ),
   smtpUrl: secret(
     'PORTCULLIS_SMTP_URL',
     read.smtpUrl,

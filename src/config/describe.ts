@@ -5,7 +5,7 @@ import type { Settings } from './schema.ts';
 /** Settings by the name of their environment variable; secrets are replaced by what tells them apart at most. */
 export const describeSettings = (
   settings: Settings,
-): Record<string, string | number | readonly string[] | null> => ({
+): Record<string, string | number | boolean | readonly string[] | null> => ({
   PORT: settings.port,
   HOST: settings.host,
   NODE_ENV: settings.environment,
@@ -34,6 +34,7 @@ export const describeSettings = (
   PORTCULLIS_DEFAULT_API: settings.defaultApi,
   PORTCULLIS_DPOP_NONCES: settings.dpopNonces,
   PORTCULLIS_REGISTRATION: settings.registration,
+  PORTCULLIS_ACCOUNT_DELETION: settings.accountDeletion,
   PORTCULLIS_SMTP_URL: settings.smtpUrl === undefined ? null : '(redacted)',
   PORTCULLIS_MAIL_FROM: settings.mailFrom,
 });

@@ -42,6 +42,8 @@ export interface Settings {
   /** Whether DPoP proofs may, or must, hold a nonce of this server. */
   readonly dpopNonces: 'off' | 'offered' | 'required';
   readonly registration: 'open' | 'closed';
+  /** Whether people may delete their own accounts. */
+  readonly accountDeletion: boolean;
   /** Undefined in development: mails are written into `dataDir`; in production: there are none. */
   readonly smtpUrl: string | undefined;
   readonly mailFrom: string;
@@ -196,6 +198,7 @@ function assemble(
     defaultApi,
     dpopNonces: values.dpopNonces ?? 'off',
     registration,
+    accountDeletion: values.accountDeletion ?? false,
     smtpUrl: values.smtpUrl,
     mailFrom: values.mailFrom ?? `no-reply@${new URL(issuer).hostname}`,
   };

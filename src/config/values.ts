@@ -45,6 +45,11 @@ export const issuer = z.string().transform((text, ctx) => {
 
 export const registration = z.enum(['open', 'closed'], { error: 'must be open or closed' });
 
+/** Yes or no. */
+export const flag = z
+  .enum(['true', 'false'], { error: 'must be true or false' })
+  .transform((text) => text === 'true');
+
 export const dpopNonces = z.enum(['off', 'offered', 'required'], {
   error: 'must be off, offered or required',
 });

@@ -13,8 +13,8 @@ import { signIn, type SignIn, type SignInDependencies } from './sign-in.ts';
 const RECENT = 5 * 60;
 
 /** Sections that it leads to. */
-export type Sensitive = 'factors' | 'authenticator' | 'password';
-const TARGETS: readonly string[] = ['factors', 'authenticator', 'password'] satisfies Sensitive[];
+export type Sensitive = 'factors' | 'authenticator' | 'password' | 'delete';
+const TARGETS: readonly string[] = ['factors', 'authenticator', 'password', 'delete'] satisfies Sensitive[];
 
 export interface ConfirmDependencies extends SignInDependencies {
   readonly show: ShowPage;

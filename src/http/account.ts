@@ -1,9 +1,11 @@
 /** `/account`: where people see what has access to their account and what happened to it, and take it in hand. */
 import type { Context } from 'koa';
+import type { Settings } from '../config/schema.ts';
 import { PortcullisError } from '../lib/errors.ts';
 import { createActivity, type ActivityDependencies } from './account-activity.ts';
 import { createAppsSection, type AppsDependencies } from './account-apps.ts';
 import { createConfirm, type ConfirmDependencies } from './account-confirm.ts';
+import { createDeleteSection, type DeleteDependencies } from './account-delete.ts';
 import { createFactorSections } from './account-factors.ts';
 import { createPasswordSection } from './account-password.ts';
 import { common, visitorOf, type AccountSection, type Visit } from './account-section.ts';
@@ -19,9 +21,15 @@ import type { VisitorPage, VisitorPageDependencies } from './visitor-page.ts';
 import type { VisitorSignIn } from './visitor-sign-in.ts';
 
 export interface AccountDependencies
-  extends ActivityDependencies, AppsDependencies, ConfirmDependencies, VisitorPageDependencies {
+  extends
+    ActivityDependencies,
+    AppsDependencies,
+    ConfirmDependencies,
+    DeleteDependencies,
+    VisitorPageDependencies {
   readonly csrf: Csrf;
   readonly visitorSignIn: VisitorSignIn;
+  readonly settings: Pick<Settings, 'accountDeletion'>;
 }
 
 /** Answers below `/account`; `section` is '' for the profile. */
@@ -31,13 +39,19 @@ export interface AccountPages {
 }
 
 /** What the server knows of somebody, and a confirmed address. */
-function createProfileSection({ show, mailing, offers }: AccountDependencies): AccountSection {
+function createProfileSection({ show, mailing, offers, settings }: AccountDependencies): AccountSection {
   const section: AccountSection = {
     async show(visit, notices) {
       const { username, name, email, emailVerified } = visit.user;
       const account = { username, name, email, emailVerified };
       const confirmable = offers.recover && email !== undefined && !emailVerified;
-      show(visit.ctx, { ...common(visit, notices), section: 'profile', account, confirmable });
+      show(visit.ctx, {
+        ...common(visit, notices),
+        section: 'profile',
+        account,
+        confirmable,
+        deletable: settings.accountDeletion,
+      });
     },
     async submit(visit) {
       const { ctx, user } = visit;
@@ -67,6 +81,7 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
     ['authenticator', factors.authenticator],
     ['password', createPasswordSection(deps, confirm, profile.show)],
     ['confirm', confirm],
+    ...(deps.settings.accountDeletion ? [['delete', createDeleteSection(deps, confirm)] as const] : []),
   ]);
   /** Where mails lead, and where they are asked for; nobody needs to be signed in. */
   const open = new Map<string, VisitorPage>(

@@ -52,6 +52,8 @@ export interface AccountProfilePage extends AccountCommon {
   };
   /** Posting the form asks for a mail that confirms the address. */
   readonly confirmable?: boolean | undefined;
+  /** Leads to where the account may be deleted. */
+  readonly deletable?: boolean | undefined;
 }
 
 /** Each app's form posts `client_id` after the person has opened its confirmation. */
@@ -181,7 +183,15 @@ export interface AccountPasswordPage extends AccountCommon {
   readonly retryAfterSeconds?: number | undefined;
 }
 
+/** Posts `typed_username`. */
+export interface AccountDeletePage extends AccountCommon {
+  readonly section: 'delete';
+  readonly account: AccountView;
+  readonly error?: 'missing' | 'different' | undefined;
+}
+
 export type AccountPage =
+  | AccountDeletePage
   | AccountProfilePage
   | AccountAppsPage
   | AccountSessionsPage

@@ -125,6 +125,8 @@ export interface LogoutPage extends FormView {
 export interface SignedOutPage {
   readonly page: 'signed-out';
   readonly client?: ClientView | undefined;
+  /** There is no account any more. */
+  readonly deleted?: boolean | undefined;
   /** Names of the apps that are being told by back-channel logout. */
   readonly apps?: readonly string[] | undefined;
 }

@@ -17,6 +17,7 @@ const TARGETS: Readonly<Record<string, string>> = {
   factors: '/account/factors',
   authenticator: '/account/authenticator',
   password: '/account/password',
+  delete: '/account/delete',
   device: '/device',
 };
 

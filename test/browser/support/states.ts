@@ -330,6 +330,7 @@ export const states: Readonly<Record<string, Page>> = {
     ...form,
     account: { username: 'ada', email: 'ada@example.com' },
     confirmable: true,
+    deletable: true,
     notices: [{ kind: 'password-changed' }],
   },
   'account-apps': {
@@ -415,6 +416,10 @@ export const states: Readonly<Record<string, Page>> = {
     notices: [{ kind: 'factor-added' }],
   },
   'account-password': password,
+  'account-delete': { page: 'account', section: 'delete', ...form, account },
+  'problem-delete-different': { page: 'account', section: 'delete', ...form, account, error: 'different' },
+  'problem-delete-missing': { page: 'account', section: 'delete', ...form, account, error: 'missing' },
+  'account-deleted': { page: 'signed-out', deleted: true },
   'problem-password-missing': {
     ...password,
     errors: { current: 'missing', next: 'missing', repeat: 'missing' },
