@@ -27,23 +27,21 @@ export async function runVerb(
   const path = fill(verb.path, args, encodeURIComponent);
   const query = stringsOf(membersOf(verb.query ?? [], options));
   if (verb.columns) return printList(terminal, api, path, query, verb.columns, options);
-  const call = (as: Api) => as.call(verb.method, path, { query, body });
-  const answer = await call(api).catch(async (error: unknown) => {
-    // A credential of an admin client is for callers who hold all of its scopes: tried with the least first.
-    if (!makesCredential(verb, body)) throw error;
-    return call(await connect(terminal, options['url'] as string | undefined, []));
-  });
+  const parts = { query, body };
+  let answer = await api.call(verb.method, path, parts, isGuarded(verb) ? [403] : []);
+  if (answer.status === 403) {
+    const all = await connect(terminal, options['url'] as string | undefined, []);
+    answer = await all.call(verb.method, path, parts);
+  }
   if (answer.body !== undefined) printOne(terminal, answer.body, options);
   if (verb.done !== undefined) say(terminal, fill(verb.done, args));
   const remark = verb.remark?.(body ?? {}, answer.body);
   if (remark !== undefined) say(terminal, remark);
 }
 
-/** Whether a call decides how a client authenticates. */
-const makesCredential = ({ method, path }: Verb, body: Options | undefined): boolean =>
-  (method === 'POST' && path.includes('/secrets')) ||
-  (method === 'PATCH' &&
-    ['jwks', 'jwks_uri', 'token_endpoint_auth_method'].some((name) => name in (body ?? {})));
+/** An admin client is changed only by callers who hold all of its scopes: tried with the least first, then with all. */
+const isGuarded = ({ method, path }: Pick<Verb, 'method' | 'path'>): boolean =>
+  method !== 'GET' && path.startsWith('/clients/');
 
 /** Puts arguments in the place of their names. */
 const fill = (template: string, args: Arguments, encode: (text: string) => string = String): string =>

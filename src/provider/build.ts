@@ -4,6 +4,7 @@ import { mintRefreshToken } from '../grants/refresh-token.ts';
 import { randomId } from '../lib/ids.ts';
 import { isUnavailable } from '../storage/failures.ts';
 import { compareHashedSecrets, countAuthentications } from './client-authentication.ts';
+import { lookForUnknownKeys } from './client-key-sets.ts';
 import { createConfiguration } from './configuration.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import {
@@ -137,6 +138,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   atomicReplayDetection(provider, deps);
   alwaysIncludeSid(provider);
   compareHashedSecrets(provider, deps);
+  lookForUnknownKeys(provider, deps.clock);
   acceptOmittedRedirectUri(provider);
   refuseUnauthorizedResponseType(provider);
 

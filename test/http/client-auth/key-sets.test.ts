@@ -11,12 +11,12 @@ describe('keys that a client publishes at its jwks_uri', () => {
   let world: World;
   let host: Server;
   let port: number;
-  let answer: { status: number; body: string; location?: string };
+  let answer: { status: number; body: string; location?: string; maxAge?: number };
   let hits = 0;
   const privateKeys: CryptoKey[] = [];
   const jwks: JWK[] = [];
   beforeAll(async () => {
-    for (const kid of ['a', 'b']) {
+    for (const kid of ['a', 'b', 'never published']) {
       const pair = await generateKeyPair('ES256');
       privateKeys.push(pair.privateKey);
       jwks.push({ ...(await exportJWK(pair.publicKey)), kid, alg: 'ES256', use: 'sig' });
@@ -26,6 +26,7 @@ describe('keys that a client publishes at its jwks_uri', () => {
       response.writeHead(answer.status, {
         'content-type': 'application/json',
         ...(answer.location === undefined ? {} : { location: answer.location }),
+        ...(answer.maxAge === undefined ? {} : { 'cache-control': `max-age=${answer.maxAge}` }),
       });
       response.end(answer.body);
     });
@@ -70,18 +71,51 @@ describe('keys that a client publishes at its jwks_uri', () => {
     return response.status;
   };
 
-  it('are fetched once and kept; a key that is not among them is looked for again after a minute', async () => {
+  it('are fetched once and kept; a key that is not among them is looked for at once', async () => {
     await newClient('keeps');
     publish(jwks[0]);
     const before = hits;
     expect(await authenticate('keeps')).toBe(200);
     expect(await authenticate('keeps')).toBe(200);
     expect(hits).toBe(before + 1);
+    publish(jwks[0], jwks[1]);
+    // No request fails while keys roll, however many come with the new one first.
+    const both = await Promise.all([1, 0, 1, 1].map((which) => authenticate('keeps', which)));
+    expect(both).toEqual([200, 200, 200, 200]);
+    expect(hits).toBe(before + 2);
     publish(jwks[1]);
-    expect(await authenticate('keeps', 1)).toBe(401);
     pass(61);
-    expect(await authenticate('keeps', 1)).toBe(200);
+    expect(await authenticate('keeps', 2)).toBe(401); // unknown: they are fetched anew
     expect(await authenticate('keeps', 0)).toBe(401); // taken out
+    expect(await authenticate('keeps', 1)).toBe(200);
+  });
+
+  it('are looked at anew whatever the answer says of caching', async () => {
+    await newClient('cached');
+    publish(jwks[0]);
+    answer = { ...answer, maxAge: 86_400 };
+    expect(await authenticate('cached')).toBe(200);
+    publish(jwks[1]);
+    expect(await authenticate('cached', 1)).toBe(200);
+  });
+
+  it.each([
+    ['succeed', 200],
+    ['fail', 500],
+  ])('are not fetched for each key id that somebody makes up, when fetches %s', async (name, status) => {
+    const id = `flooded-${name}`;
+    await newClient(id);
+    publish(jwks[0]);
+    expect(await authenticate(id)).toBe(200);
+    answer = { ...answer, status };
+    const before = hits;
+    for (let sent = 0; sent < 10; sent++) expect(await authenticate(id, 2)).toBe(401);
+    expect(hits - before).toBeLessThanOrEqual(5);
+    const flooded = hits;
+    pass(5);
+    for (let sent = 0; sent < 3; sent++) expect(await authenticate(id, 2)).toBe(401);
+    expect(hits).toBe(flooded + 1);
+    expect(await authenticate(id)).toBe(200); // whose key is known notices nothing
   });
 
   it.each([
