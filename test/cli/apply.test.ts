@@ -8,6 +8,8 @@ type Thing = Record<string, unknown>;
 /** What the fake server holds; it creates, merges and deletes like the admin API. */
 let state: { apis: Thing[]; clients: Thing[]; users: Thing[] };
 let server: FakeServer;
+/** Which requests are refused. */
+let refuse: (seen: { method: string; target: string }) => boolean;
 
 const KEYS = { apis: 'identifier', clients: 'client_id', users: 'id' } as const;
 
@@ -17,7 +19,9 @@ beforeEach(async () => {
     clients: [{ client_id: 'admin', scope: 'clients:write' }],
     users: [],
   };
+  refuse = () => false;
   server = await startFakeServer(({ method, target, json }) => {
+    if (refuse({ method, target })) return { status: 409, body: { title: 'is taken', status: 409 } };
     const [kind, id] = new URL(target, 'http://x').pathname.slice(1).split('/') as [
       keyof typeof state,
       string?,
@@ -59,6 +63,7 @@ apis:
 clients:
   - client_id: web
     client_name: Web
+    redirect_uris: [https://web.example/cb]
     scope: openid orders:read
 users:
   - username: ada
@@ -124,6 +129,49 @@ describe('apply', () => {
     expect(changes()).toEqual(['DELETE /clients/web', 'DELETE /apis/https%3A%2F%2Forders.example']);
     expect(state.clients).toEqual([{ client_id: 'admin', scope: 'clients:write' }]); // the client in use
     expect(state.users).toHaveLength(1);
+  });
+
+  it.each([
+    ['', []],
+    ['with --dry-run', ['--dry-run']],
+  ])('judges the whole file before it writes anything %s', async (_, flags) => {
+    const { code, stderr } = await apply(
+      `
+apis:
+  - { identifier: https://a.example, name: A, scopes: [{ name: a, description: A }] }
+  - { identifier: https://b.example, scopes: [{ name: a, description: A }] }
+clients:
+  - { client_id: good, redirect_uris: [https://good.example/cb], scope: openid a }
+  - { client_id: bad, redirect_uris: [http://bad.example/cb], scope: openid nothing, colour: red }
+users:
+  - { username: ada, email: nowhere }
+  - { username: ADA }
+`,
+      ...flags,
+    );
+    expect(code).toBe(1);
+    expect(changes()).toEqual([]);
+    expect(stderr.replaceAll(/^ +/gm, '').trim().split('\n')).toEqual([
+      expect.stringContaining('the file cannot be applied; nothing was changed'),
+      'apis https://a.example /scopes/0/name: is a scope of https://b.example',
+      expect.stringMatching(/^apis https:\/\/b\.example \/name: /),
+      'apis https://b.example /scopes/0/name: is a scope of https://a.example',
+      expect.stringMatching(/^clients bad \/redirect_uris\/0: /),
+      expect.stringMatching(/^clients bad \/colour: /),
+      'clients bad /scope: nothing is not a known scope',
+      expect.stringMatching(/^users ada \/email: /),
+      expect.stringMatching(/^users ada \/username: is that of another user/),
+      expect.stringMatching(/^users ADA \/username: is that of another user/),
+    ]);
+  });
+
+  it('says what was refused after all and how far it went, and shows the secrets made until then', async () => {
+    refuse = ({ method, target }) => method === 'POST' && target === '/users';
+    const { code, stdout, stderr } = await apply(FILE, '--json');
+    expect(code).toBe(1);
+    expect(stderr).toContain('create users ada');
+    expect(stderr).toContain('2 of 3 were done before');
+    expect(stdout).toContain('pcs_x');
   });
 
   it.each([

@@ -1,15 +1,17 @@
 /** `portcullis apply` and `portcullis export`. */
 import type { Command } from 'commander';
+import { isReservedScope } from '../../clients/apis.ts';
 import { isObject } from '../../lib/documents.ts';
 import { type Api, connect, givenScopes } from '../api.ts';
 import { addConnection, addExamples } from '../commands.ts';
-import { badUsage } from '../failure.ts';
+import { badUsage, Failure } from '../failure.ts';
 import { readText } from '../fields.ts';
 import { type Document, text } from '../json.ts';
 import { pages } from '../pages.ts';
 import { confirm, readAll } from '../prompt.ts';
 import { table } from '../table.ts';
 import { print, printJson, say, type Terminal } from '../terminal.ts';
+import type { Answer } from '../wire.ts';
 import { declared, type Kind, KINDS, readDeclaration } from './declaration.ts';
 import { type Action, plan } from './plan.ts';
 
@@ -57,10 +59,21 @@ async function runApply(terminal: Terminal, file: string, options: Options): Pro
   const kinds = [...wanted.keys()];
   const verbs = dryRun ? ['read'] : ['read', 'write'];
   const given = dryRun ? [] : [...wanted.values()].flat().flatMap(givenScopes);
+  // Clients are judged by the scopes of the APIs that there are.
+  const needed = KINDS.filter(({ name }) =>
+    kinds.some((kind) => kind.name === name || (kind.name === 'clients' && name === 'apis')),
+  );
   const api = await connect(terminal, url, [
-    ...new Set([...kinds.flatMap(({ name }) => verbs.map((verb) => `${name}:${verb}`)), ...given]),
+    ...new Set([
+      ...needed.map(({ name }) => `${name}:read`),
+      ...kinds.flatMap(({ name }) => verbs.map((verb) => `${name}:${verb}`)),
+      ...given,
+    ]),
   ]);
-  const actions = plan(wanted, await readAllOf(api, kinds), { prune, spared: api.clientId });
+  const current = await readAllOf(api, needed);
+  const actions = plan(wanted, current, { prune, spared: api.clientId });
+  const { checkAll } = await import('./check.ts'); // the rules of the server are slow to load
+  await checkAll(api, actions, current);
   if (!json) tell(terminal, actions);
   if (dryRun || actions.length === 0) {
     if (json) printJson(terminal, { actions: actions.map((each) => summary(each)) });
@@ -69,17 +82,41 @@ async function runApply(terminal: Terminal, file: string, options: Options): Pro
   const deletions = actions.filter(({ action }) => action === 'delete').length;
   if (deletions > 0) await confirm(terminal, `Apply this, and delete ${deletions}?`, yes);
   const done: Document[] = [];
-  for (const each of actions) {
-    const { body } = await api.call(each.method, each.path, { body: each.body });
-    const secret = text(body, 'client_secret');
-    done.push({ ...summary(each), ...(secret === undefined ? {} : { client_secret: secret }) });
-    if (json) continue;
-    if (secret !== undefined) print(terminal, `client_secret of ${each.id}  ${secret}`);
+  try {
+    for (const each of actions) {
+      const { body } = await carryOut(terminal, api, each, url).catch((error: unknown) => {
+        throw stoppedAt(each, done.length, actions.length, error);
+      });
+      const secret = text(body, 'client_secret');
+      done.push({ ...summary(each), ...(secret === undefined ? {} : { client_secret: secret }) });
+      if (!json && secret !== undefined) print(terminal, `client_secret of ${each.id}  ${secret}`);
+    }
+  } finally {
+    // Secrets are shown this once, whatever happens to what comes after them.
+    if (json) printJson(terminal, { actions: done });
+    if (done.some((each) => 'client_secret' in each))
+      say(terminal, 'Store the secrets now: they cannot be shown again.');
   }
-  if (json) printJson(terminal, { actions: done });
-  if (done.some((each) => 'client_secret' in each))
-    say(terminal, 'Store the secrets now: they cannot be shown again.');
   say(terminal, 'Done.');
+}
+
+/** An admin client is changed only by callers who hold all of its scopes: tried with the least first, then with all. */
+async function carryOut(
+  terminal: Terminal,
+  api: Api,
+  { kind, method, path, body }: Action,
+  url: string | undefined,
+): Promise<Answer> {
+  const guarded = kind === 'clients' && method !== 'POST';
+  const answer = await api.call(method, path, { body }, guarded ? [403] : []);
+  return answer.status === 403 ? (await connect(terminal, url, [])).call(method, path, { body }) : answer;
+}
+
+/** What the server refused after all, and how far it went until then. */
+function stoppedAt({ action, kind, id }: Action, done: number, all: number, error: unknown): unknown {
+  if (!(error instanceof Failure)) return error;
+  const how = `${done} of ${all} were done before; apply goes on from there when it is run again`;
+  return new Failure(`${action} ${kind} ${id}: ${error.message}`, [...error.notes, how], error.exitCode);
 }
 
 async function runExport(terminal: Terminal, { url, json }: Options): Promise<void> {
@@ -89,18 +126,32 @@ async function runExport(terminal: Terminal, { url, json }: Options): Promise<vo
     KINDS.map(({ name }) => `${name}:read`),
   );
   const current = await readAllOf(api, KINDS);
+  const scopes = scopesOf([...current].flatMap(([{ name }, all]) => (name === 'apis' ? all : [])));
   const found = Object.fromEntries(
     KINDS.map((kind) => [
       kind.name,
       (current.get(kind) ?? [])
         .filter((each) => kind.name !== 'clients' || text(each, kind.key) !== api.clientId)
-        .map((each) => declared(kind, each)),
+        .map((each) => declared(kind, each))
+        .map((each) => (kind.name === 'clients' ? withoutLostScopes(each, scopes) : each)),
     ]),
   );
   if (json) return printJson(terminal, found);
   const { stringify } = await import('yaml');
   print(terminal, stringify(found).trimEnd());
 }
+
+const scopesOf = (apis: readonly Document[]): ReadonlySet<string | undefined> =>
+  new Set(
+    apis.flatMap(({ scopes }) => (Array.isArray(scopes) ? scopes : []).map((each) => text(each, 'name'))),
+  );
+
+/** A client keeps the names of scopes whose API is gone; no server would take them from a file. */
+const withoutLostScopes = (client: Document, scopes: ReadonlySet<string | undefined>): Document => {
+  const scope = text(client, 'scope');
+  const kept = scope?.split(' ').filter((name) => isReservedScope(name) || scopes.has(name));
+  return kept ? { ...client, scope: kept.join(' ') } : client;
+};
 
 /** JSON is YAML. @throws Failure for what is neither */
 async function parseYaml(source: string): Promise<unknown> {
