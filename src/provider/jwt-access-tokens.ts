@@ -47,6 +47,15 @@ const text = (value: unknown): string | undefined => (typeof value === 'string' 
 /** Verifies access tokens of this server: `undefined` for whatever is not one, alive or not. */
 export type TokenVerifier = (token: string) => Promise<VerifiedToken | undefined>;
 
+/** The key that a JWT names; undefined for what is none. */
+export function kidOf(token: string): string | undefined {
+  try {
+    return decodeProtectedHeader(token).kid;
+  } catch {
+    return undefined;
+  }
+}
+
 /** @param issuer the `iss` that a token must carry */
 export function createTokenVerifier(
   ring: Pick<KeyRing, 'verifier'>,

@@ -1,4 +1,5 @@
 /** Any token of this server, for admins: whether it is alive, whose it is, why not; and the end of it. */
+import { importJWK } from 'jose';
 import type { ApiRegistry } from '../clients/apis.ts';
 import type { ClientRegistry } from '../clients/registry.ts';
 import { familyOfRefreshToken } from '../grants/refresh-token.ts';
@@ -8,8 +9,9 @@ import { originOf, type Origin } from '../storage/origin.ts';
 import type { EventOf } from '../telemetry/events.ts';
 import type { ProviderStorage } from './dependencies.ts';
 import { isHash } from './family-adapter.ts';
-import { createTokenVerifier, OPAQUE_PREFIX } from './jwt-access-tokens.ts';
+import { createTokenVerifier, kidOf, OPAQUE_PREFIX, type VerifiedToken } from './jwt-access-tokens.ts';
 import type { DataKeys } from '../storage/data-keys.ts';
+import type { SigningKeys } from '../storage/signing-keys.ts';
 
 export const inactiveReasons = [
   /** Not of this server, altered, signed with a retired key, or of something that is no longer kept. */
@@ -23,6 +25,8 @@ export const inactiveReasons = [
   'user_disabled',
   'user_deleted',
   'api_deleted',
+  /** The signing key was retired before its time, and what it signed with it. */
+  'key_retired',
 ] as const;
 
 export type InactiveReason = (typeof inactiveReasons)[number];
@@ -46,7 +50,7 @@ export interface Inspection {
 
 export interface TokenInspector {
   inspect(token: string): Promise<Inspection>;
-  /** An access token becomes inactive, a refresh token ends its family. What is not alive stays so. */
+  /** An access token becomes inactive, a refresh token ends its family, expired or not. What is not alive stays so. */
   revoke(token: string, by: Origin): Promise<void>;
 }
 
@@ -58,6 +62,7 @@ interface Known {
   /** Not revoked in any way, whatever the time. */
   readonly alive: boolean;
   readonly spent?: boolean;
+  readonly keyRetired?: boolean;
   end(event: EventOf<'token.revoked'>): Promise<unknown>;
 }
 
@@ -78,14 +83,26 @@ export function createTokenInspector(dependencies: {
   readonly clock: Clock;
   readonly ring: Pick<KeyRing, 'verifier'>;
   readonly dataKeys: Pick<DataKeys, 'tagKeys'>;
-  readonly storage: Pick<ProviderStorage, 'accessTokens' | 'artifacts' | 'changes' | 'families' | 'users'>;
+  readonly storage: Pick<ProviderStorage, 'accessTokens' | 'artifacts' | 'families' | 'users'> & {
+    readonly signingKeys: Pick<SigningKeys, 'retired'>;
+  };
   readonly clients: Pick<ClientRegistry, 'get'>;
   readonly apis: Pick<ApiRegistry, 'get'>;
 }): TokenInspector {
   const { issuer, clock, ring, dataKeys, clients, apis } = dependencies;
-  const { accessTokens, artifacts, changes, families, users } = dependencies.storage;
+  const { accessTokens, artifacts, families, signingKeys, users } = dependencies.storage;
   // At the epoch nothing has expired: an expired token is told apart from one that is not ours.
-  const verify = createTokenVerifier(ring, issuer, { now: () => 0 });
+  const epoch = { now: () => 0 };
+  const verify = createTokenVerifier(ring, issuer, epoch);
+  /** What was signed with a key that has left the JWKS. */
+  const verifyRetired = async (token: string): Promise<VerifiedToken | undefined> => {
+    const kid = kidOf(token);
+    const found = kid === undefined ? undefined : await signingKeys.retired(kid);
+    if (!found) return undefined;
+    const key = await importJWK(found.publicJwk, found.alg);
+    if (key instanceof Uint8Array) return undefined;
+    return createTokenVerifier({ verifier: () => ({ alg: found.alg, key }) }, issuer, epoch)(token);
+  };
 
   /** @param jti undefined for an opaque token, which is destroyed instead of being denied */
   const isAlive = async (
@@ -102,7 +119,8 @@ export function createTokenInspector(dependencies: {
   };
 
   async function knownJwt(token: string): Promise<Known | undefined> {
-    const found = await verify(token);
+    const published = await verify(token);
+    const found = published ?? (await verifyRetired(token));
     if (!found) return undefined;
     const { jti, iat, exp, aud, sub, scope, clientId, grantId } = found;
     const facts: Facts = {
@@ -121,6 +139,7 @@ export function createTokenInspector(dependencies: {
     return {
       facts,
       alive: await isAlive(facts, jti, found.clientGeneration),
+      keyRetired: published === undefined,
       end: (event) => accessTokens.deny(jti, exp * 1000, event),
     };
   }
@@ -147,10 +166,7 @@ export function createTokenInspector(dependencies: {
       return {
         facts,
         alive: await isAlive(facts, undefined, clientGeneration),
-        async end(event) {
-          await artifacts.destroy(kind, token);
-          await changes.record(event);
-        },
+        end: (event) => accessTokens.destroyOpaque(kind, token, event),
       };
     }
     return undefined;
@@ -183,8 +199,9 @@ export function createTokenInspector(dependencies: {
     return token.startsWith(OPAQUE_PREFIX) ? knownOpaque(token) : knownJwt(token);
   };
 
-  async function reasonOf({ facts, alive, spent }: Known): Promise<InactiveReason | undefined> {
+  async function reasonOf({ facts, alive, spent, keyRetired }: Known): Promise<InactiveReason | undefined> {
     if ((facts.exp ?? 0) <= toSeconds(clock.now())) return 'expired';
+    if (alive && keyRetired) return 'key_retired';
     if (alive && facts.aud !== undefined && !(await apis.get(facts.aud))) return 'api_deleted';
     if (alive) return spent ? 'spent' : undefined;
     const client = await clients.get(facts.client_id ?? '');
@@ -205,8 +222,9 @@ export function createTokenInspector(dependencies: {
     async revoke(token, by) {
       const known = await find(token);
       if (!known) return;
-      const reason = await reasonOf(known);
-      if (reason !== undefined && reason !== 'spent') return;
+      // The family of a refresh token may outlive it: access tokens are alive until it ends.
+      const ends = known.facts.kind === 'refresh_token' ? known.alive : (await reasonOf(known)) === undefined;
+      if (!ends) return;
       const { kind = 'access_token', client_id: clientId, user_id: userId, grant_id: grantId } = known.facts;
       const event = {
         type: 'token.revoked',

@@ -46,6 +46,10 @@ export interface SigningKeys {
   list(): Promise<SigningKey[]>;
   /** Those that are not retired, oldest first, with their private halves. */
   open(): Promise<SigningKeyRecord[]>;
+  /** The public half of a retired key. */
+  retired(
+    kid: string,
+  ): Promise<{ readonly alg: string; readonly publicJwk: Readonly<Record<string, unknown>> } | undefined>;
   /**
    * Changes keys by what `plan` makes of all there are, oldest first. Atomic: one caller at a time on all nodes, each
    * step a conditional update, audit rows in the same transaction; what `plan` throws undoes everything.
@@ -169,6 +173,13 @@ export function createSigningKeys(database: Database, keys: DataKeys, changes: C
         longestTtl: row.longestTtl,
       }));
       return Promise.all(opened);
+    },
+    async retired(kid) {
+      if (kid.includes('\0')) return undefined; // PostgreSQL refuses such a text
+      const row = await prisma.signingKey.findUnique({ where: { kid, status: 'retired' } });
+      return row
+        ? { alg: row.alg, publicJwk: JSON.parse(row.publicJwk) as Record<string, unknown> }
+        : undefined;
     },
     change: (plan, by) =>
       changes.raw(async (change) => {

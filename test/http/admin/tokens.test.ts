@@ -202,6 +202,56 @@ describe.each(databaseKinds)('tokens in the admin API on %s', (kind) => {
     }
   });
 
+  it('that are refresh tokens end their family even when they have expired by themselves', async () => {
+    const as = await world.client({
+      redirect_uris: ['https://idle.example/cb'],
+      grant_types: ['authorization_code', 'refresh_token'],
+      scope: 'openid orders:read',
+      refresh_token_idle_ttl: 1,
+    });
+    const tokens = await world.tokens(as);
+    try {
+      ahead = 5_000;
+      expect(await inspect(tokens.refresh_token)).toMatchObject({ inactive_reason: 'expired' });
+      expect(await inspect(tokens.access_token)).toMatchObject({ active: true });
+      expect((await revoke(tokens.refresh_token)).status).toBe(204);
+      expect(await inspect(tokens.access_token)).toMatchObject({ inactive_reason: 'revoked' });
+      const before = await events('token.revoked');
+      expect(before[0]).toMatchObject({ client_id: as.id, detail: { kind: 'refresh_token' } });
+      expect((await revoke(tokens.refresh_token)).status).toBe(204);
+      expect(await events('token.revoked')).toEqual(before);
+    } finally {
+      ahead = 0;
+    }
+  });
+
+  it('that are opaque and revoked by two at once have one audit row', async () => {
+    const { access_token: token } = await phones();
+    const before = (await events('token.revoked')).length;
+    await Promise.all([1, 2, 3, 4].map(() => revoke(token)));
+    expect((await events('token.revoked')).length).toBe(before + 1);
+  });
+
+  it('say that the key which signed them was retired, if that is all', async () => {
+    const tokens = await world.tokens(world.web);
+    const other = await world.tokens(world.web);
+    await revoke(other.access_token);
+    const header = tokens.access_token.split('.')[0] ?? '';
+    const { kid } = JSON.parse(Buffer.from(header, 'base64url').toString()) as { kid: string };
+    await admin.ok('POST', `/keys/${kid}/retire`);
+    admin = await AdminClient.connect(world); // the retired key had signed this token too
+    expect(await inspect(tokens.access_token)).toMatchObject({
+      active: false,
+      inactive_reason: 'key_retired',
+      client_id: 'web',
+      user_id: world.userId,
+    });
+    expect(await inspect(other.access_token)).toMatchObject({ inactive_reason: 'revoked' });
+    const forged = `${tokens.access_token.slice(0, -6)}AAAAAA`;
+    expect(await inspect(forged)).toEqual({ active: false, inactive_reason: 'unknown' });
+    expect((await revoke(tokens.access_token)).status).toBe(204);
+  });
+
   it('say that their API is gone', async () => {
     const tokens = await world.tokens(world.web);
     await admin.ok('DELETE', `/apis/${encodeURIComponent(ORDERS)}`);
