@@ -6,7 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Artifacts } from '../storage/artifacts.ts';
 import type { Mails } from '../storage/mails.ts';
 import type { UserRecord } from '../storage/user-record.ts';
-import type { UserStore } from '../storage/users.ts';
+import { usernameKey, type UserStore } from '../storage/users.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createMailLinks, LINK_LIFE, type MailLinks } from '../users/mail-links.ts';
 import type { Throttle, Throttled } from '../users/throttle.ts';
@@ -55,10 +55,6 @@ export interface MailingDependencies {
   readonly text: Views['text'];
 }
 
-/** Where a mail goes to, whatever is written there: what too many mails are counted by. */
-const addressOf = (request: MailRequest): string =>
-  (request.kind === 'recover' ? request.typed : request.email).trim().toLowerCase();
-
 export function createMailing(deps: MailingDependencies): Mailing {
   const { settings, clock, logger, throttle, text } = deps;
   const { artifacts, mails, users } = deps.storage;
@@ -88,13 +84,21 @@ export function createMailing(deps: MailingDependencies): Mailing {
     return [...found.values()].filter((user) => user?.enabled === true && user.emailVerified) as UserRecord[];
   };
 
+  /** What too many mails are counted by: where they go to, however the account was named. */
+  const mailboxOf = async (request: MailRequest): Promise<string> => {
+    if (request.kind !== 'recover') return usernameKey(request.email);
+    const found = await recoverable(request.typed.trim());
+    const boxes = new Set(found.map(({ email = '' }) => usernameKey(email)));
+    return boxes.size === 0 ? usernameKey(request.typed) : [...boxes].sort().join(' ');
+  };
+
   const compose = async (asked: unknown): Promise<readonly Mail[]> => {
     const request = asked as MailRequest;
     if (request.kind === 'recover') {
       const found = await recoverable(request.typed.trim());
       return Promise.all(
         found.map(async ({ id, generation, username, email = '' }) => {
-          const token = await links.create('recover', { userId: id, generation });
+          const token = await links.create('recover', { userId: id, generation, email });
           return mail(request, 'recover', email, token, username);
         }),
       );
@@ -118,7 +122,7 @@ export function createMailing(deps: MailingDependencies): Mailing {
       const refused = await throttle.fail(throttle.forGuess('mail', ip));
       if (refused) return refused;
       // One address gets no more than a few, whoever asks; that they stop is nothing to tell.
-      const enough = await throttle.fail(throttle.forGuess('mail to', addressOf(request)));
+      const enough = await throttle.fail(throttle.forGuess('mail to', await mailboxOf(request)));
       if (!enough) await mails.add(request);
       return undefined;
     },

@@ -46,10 +46,11 @@ export function createRecover(deps: VisitorPageDependencies): VisitorPage {
     const user = await accounts.get(link.userId);
     const faults = newPasswordFaults(user, form);
     if (faults) return setPage(ctx, token, faults);
-    const used = await mailing.links.use('recover', token);
     const by = { ...originOf(ctx), actor: `user:${user.id}` };
     const next = single(form, 'new_password') ?? '';
-    const done = used && (await accounts.recoverPassword(user.id, next, used.generation, by));
+    const { email, generation } = link;
+    const proof = mailing.links.proof('recover', token);
+    const done = await accounts.recoverPassword(user.id, next, { email, generation, proof }, by);
     return done ? say(deps, ctx, 'recover.done') : expired(ctx);
   };
 

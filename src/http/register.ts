@@ -3,6 +3,7 @@ import type { Context } from 'koa';
 import { z } from 'zod';
 import { PortcullisError } from '../lib/errors.ts';
 import { MIN_PASSWORD_CHARACTERS } from '../users/password-policy.ts';
+import type { Throttled } from '../users/throttle.ts';
 import { newPasswordFaults } from './account-password.ts';
 import { originOf } from './context.ts';
 import { localeOf } from './pages.ts';
@@ -13,7 +14,7 @@ import type { RegisterAskPage, RegisterCreatePage } from './views.ts';
 const address = z.email().max(254);
 
 export function createRegister(deps: VisitorPageDependencies): VisitorPage {
-  const { show, basePath, visitors, accounts, mailing } = deps;
+  const { show, basePath, visitors, accounts, mailing, throttle } = deps;
   const { links } = mailing;
   const action = `${basePath}/account/register`;
   const common = (ctx: Context) => ({ page: 'register', action, csrf: visitors.csrf(ctx) }) as const;
@@ -38,11 +39,15 @@ export function createRegister(deps: VisitorPageDependencies): VisitorPage {
     email: string,
     form: Form = {},
     errors?: RegisterCreatePage['errors'],
+    refused?: Throttled,
   ): void => {
     const typed = { username: single(form, 'username') ?? (errors ? '' : email), name: single(form, 'name') };
     const page = { ...common(ctx), step: 'create', fields: { token }, email } as const;
     const minLength = MIN_PASSWORD_CHARACTERS;
-    show(ctx, { ...page, ...typed, minLength, errors }, errors ? 422 : 200);
+    const retryAfterSeconds = refused?.retryAfter;
+    if (refused) ctx.set('retry-after', String(refused.retryAfter));
+    const status = refused ? 429 : errors ? 422 : 200;
+    show(ctx, { ...page, ...typed, minLength, errors, retryAfterSeconds }, status);
   };
 
   const create = async (ctx: Context, token: string, form: Form): Promise<void> => {
@@ -54,17 +59,26 @@ export function createRegister(deps: VisitorPageDependencies): VisitorPage {
     if (username === undefined)
       return createPage(ctx, token, email, form, { ...faults, username: 'missing' });
     if (faults) return createPage(ctx, token, email, form, faults);
-    if (!(await links.use('register', token))) return expired(ctx);
+    // Whether a name is taken can be asked here, so asking is throttled.
+    const by = originOf(ctx);
+    const budgets = throttle.forGuess('username', by.ip, token);
+    const throttled = (refused: Throttled): void =>
+      createPage(ctx, token, email, form, { username: 'throttled' }, refused);
+    const blocked = await throttle.check(budgets);
+    if (blocked) return throttled(blocked);
     const password = single(form, 'new_password');
+    const document = { username, name, email, email_verified: true, password };
     try {
-      await accounts.create({ username, name, email, email_verified: true, password }, originOf(ctx));
+      await accounts.create(document, by, links.proof('register', token));
     } catch (error) {
       if (!(error instanceof PortcullisError) || error.status >= 500) throw error;
-      // What was typed is not taken, so the link is good still: a new one in its place.
-      const again = await links.create('register', { email });
-      const taken = error.code === 'username_taken';
+      if (error.code === 'proof_used') return expired(ctx);
+      if (error.code === 'username_taken') {
+        const used = await throttle.fail(budgets);
+        return used ? throttled(used) : createPage(ctx, token, email, form, { username: 'taken' });
+      }
       const wrong = error.details.errors?.some(({ pointer }) => pointer === '/name') ? 'name' : 'username';
-      return createPage(ctx, again, email, form, taken ? { username: 'taken' } : { [wrong]: 'invalid' });
+      return createPage(ctx, token, email, form, { [wrong]: 'invalid' });
     }
     return say(deps, ctx, 'register.done');
   };

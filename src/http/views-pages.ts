@@ -184,10 +184,11 @@ export interface RegisterCreatePage extends FormView {
   readonly minLength: number;
   readonly errors?:
     | (NewPasswordErrors & {
-        readonly username?: 'missing' | 'taken' | 'invalid' | undefined;
+        readonly username?: 'missing' | 'taken' | 'invalid' | 'throttled' | undefined;
         readonly name?: 'invalid' | undefined;
       })
     | undefined;
+  readonly retryAfterSeconds?: number | undefined;
 }
 
 /** Posts `user_code`. */

@@ -1,6 +1,7 @@
 /** What the pages have in common that mails lead to, and that ask for mails: nobody is signed in there. */
 import type { Context } from 'koa';
 import type { Accounts } from '../users/accounts.ts';
+import type { Throttle } from '../users/throttle.ts';
 import type { Mailing, Offers } from './mailing.ts';
 import { localeOf, type ShowPage } from './pages.ts';
 import type { Form } from './request-body.ts';
@@ -19,6 +20,7 @@ export interface VisitorPageDependencies {
   readonly visitors: Visitors;
   readonly accounts: Accounts;
   readonly mailing: Mailing;
+  readonly throttle: Throttle;
   readonly offers: Offers;
 }
 

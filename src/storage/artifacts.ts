@@ -2,6 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
+import type { Prisma } from './generated/postgresql/client.ts';
 import type { Sql } from './sql.ts';
 
 /** An artifact as it was saved, with what happened to it since. */
@@ -17,6 +18,12 @@ export interface ArtifactOptions {
   readonly expiresAt: number;
   readonly grantId?: string | undefined;
   readonly userCode?: string | undefined;
+}
+
+/** By what an artifact is found. */
+export interface ArtifactName {
+  readonly kind: string;
+  readonly id: string;
 }
 
 interface Row {
@@ -42,6 +49,8 @@ export interface Artifacts {
   findByUserCode(kind: string, userCode: string): Promise<Artifact | undefined>;
   /** Marks as consumed. Atomic: of any number of callers one gets true. */
   consume(kind: string, id: string, tx?: Sql): Promise<boolean>;
+  /** The same in a typed change. */
+  consumeIn(tx: Prisma.TransactionClient, artifact: ArtifactName): Promise<boolean>;
   destroy(kind: string, id: string): Promise<void>;
   /** Destroys, and tells. Atomic: of any number of callers one gets true. */
   remove(kind: string, id: string, tx: Sql): Promise<boolean>;
@@ -129,6 +138,18 @@ export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock)
          AND consumed_at IS NULL AND expires_at > $${n + 1}`,
         [...hashes, clock.now()],
       );
+      return count === 1;
+    },
+    async consumeIn(tx, { kind, id }) {
+      const now = BigInt(clock.now());
+      const { count } = await tx.artifact.updateMany({
+        where: {
+          hash: { in: keys.hashes(kind, id).map((hash) => new Uint8Array(hash)) },
+          consumedAt: null,
+          expiresAt: { gt: now },
+        },
+        data: { consumedAt: now },
+      });
       return count === 1;
     },
     async destroy(kind, id) {

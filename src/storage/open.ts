@@ -80,7 +80,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
       sessions: createSessions(database, dataKeys, clock, changes, ends),
       signingKeys: createSigningKeys(database, dataKeys, changes),
       throttles: createThrottles(database, clock),
-      users: createUserStore(database, clock, changes, ends),
+      users: createUserStore(database, clock, changes, ends, artifacts),
       subscriptions,
       webhooks: createWebhookStore(database, dataKeys, clock, changes, subscriptions),
       outbox: createOutbox(database, clock),

@@ -1,4 +1,7 @@
 /** A user as the rest of the server sees it, and the columns that a joined query needs for one. */
+import { PortcullisError } from '../lib/errors.ts';
+import type { ArtifactName } from './artifacts.ts';
+import type { User as Row } from './generated/postgresql/client.ts';
 
 /** A user; instants are epoch milliseconds. */
 export interface UserRecord {
@@ -67,3 +70,32 @@ export function userFromColumns(row: UserColumns): UserRecord | undefined {
     updatedAt: row.user_updated_at,
   };
 }
+
+/** A row as the typed API reads it. */
+export const toUserRecord = (row: Row): UserRecord => ({
+  id: row.id,
+  username: row.username,
+  email: row.email ?? undefined,
+  emailVerified: row.emailVerified,
+  name: row.name ?? undefined,
+  claims: JSON.parse(row.claims) as Record<string, unknown>,
+  enabled: row.enabled,
+  generation: row.generation,
+  version: row.version,
+  createdAt: Number(row.createdAt),
+  updatedAt: Number(row.updatedAt),
+});
+
+/** What a new password depends on, and the session that it leaves. */
+export interface PasswordConditions {
+  readonly keepSessionUid?: string | undefined;
+  readonly generation?: string | undefined;
+  readonly version?: number | undefined;
+  readonly email?: string | undefined;
+  readonly proof?: ArtifactName | undefined;
+}
+
+export const usernameTaken = (): PortcullisError =>
+  new PortcullisError('username_taken', 409, 'A user with this username exists.', {
+    errors: [{ pointer: '/username', detail: 'is taken' }],
+  });

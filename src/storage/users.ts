@@ -3,12 +3,18 @@ import type { Clock } from '../lib/clock.ts';
 import { PortcullisError } from '../lib/errors.ts';
 import { randomId } from '../lib/ids.ts';
 import type { AuditEvent } from '../telemetry/events.ts';
+import type { ArtifactName, Artifacts } from './artifacts.ts';
 import type { Changes, TypedChange } from './changes.ts';
 import { isUniqueViolation, type Database } from './database.ts';
 import type { Prisma, User as Row } from './generated/postgresql/client.ts';
 import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
 import type { SessionEnds } from './session-ends.ts';
-import type { UserRecord } from './user-record.ts';
+import {
+  toUserRecord as toRecord,
+  usernameTaken,
+  type PasswordConditions,
+  type UserRecord,
+} from './user-record.ts';
 import { holdVersion } from './versions.ts';
 
 /** What can be set about a user, besides password and being enabled. */
@@ -37,11 +43,15 @@ export interface UserStore {
   credentials(by: { readonly id: string } | { readonly username: string }): Promise<Credentials | undefined>;
   /** Oldest first. */
   list(filter: UserFilter, page: PageRequest): Promise<Page<UserRecord>>;
-  /** @throws PortcullisError `username_taken` (409) */
+  /**
+   * @param proof used up in the same transaction
+   * @throws PortcullisError `username_taken` (409), `proof_used` (409) when `proof` is no longer good
+   */
   create(
     user: UserDocument & { readonly id: string; readonly enabled?: boolean | undefined },
     passwordHash: string | undefined,
     event: AuditEvent,
+    proof?: ArtifactName,
   ): Promise<UserRecord>;
   /**
    * Replaces the document, and the password if there is a new hash. A new password, and not being enabled, ends
@@ -61,19 +71,12 @@ export interface UserStore {
    * Sets the password and ends everything that the user has, but for the session `keepSessionUid`. Atomic.
    * @param keep.version set it only while the user has this version
    * @param keep.generation set it only while the user is of this generation: the one whose password was checked
+   * @param keep.email set it only while this is the user's confirmed address
+   * @param keep.proof used up in the same transaction
    * @returns the new generation
-   * @throws PortcullisError `not_found` (404), `user_changed` (409)
+   * @throws PortcullisError `not_found` (404), `user_changed` (409), `proof_used` (409) when `proof` is no longer good
    */
-  setPassword(
-    id: string,
-    passwordHash: string,
-    keep: {
-      readonly keepSessionUid?: string | undefined;
-      readonly generation?: string | undefined;
-      readonly version?: number | undefined;
-    },
-    event: AuditEvent,
-  ): Promise<string>;
+  setPassword(id: string, passwordHash: string, keep: PasswordConditions, event: AuditEvent): Promise<string>;
   /** Replaces the hash of an unchanged password; does nothing when the password has changed meanwhile. */
   rehash(id: string, oldHash: string, newHash: string): Promise<void>;
   /** Disabling ends everything that the user has. True when it changed anything; unknown: 404. */
@@ -91,20 +94,6 @@ const MAX_BY_EMAIL = 5;
 export const usernameKey = (username: string): string =>
   username.normalize('NFKC').trim().toLowerCase().normalize('NFKC');
 
-const toRecord = (row: Row): UserRecord => ({
-  id: row.id,
-  username: row.username,
-  email: row.email ?? undefined,
-  emailVerified: row.emailVerified,
-  name: row.name ?? undefined,
-  claims: JSON.parse(row.claims) as Record<string, unknown>,
-  enabled: row.enabled,
-  generation: row.generation,
-  version: row.version,
-  createdAt: Number(row.createdAt),
-  updatedAt: Number(row.updatedAt),
-});
-
 const toRow = (user: UserDocument) => ({
   username: user.username,
   usernameKey: usernameKey(user.username),
@@ -121,15 +110,14 @@ export function createUserStore(
   clock: Clock,
   changes: Changes,
   sessionEnds: SessionEnds,
+  artifacts: Pick<Artifacts, 'consumeIn'>,
 ): UserStore {
   const orTaken = async <T>(work: Promise<T>): Promise<T> => {
     try {
       return await work;
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
-      throw new PortcullisError('username_taken', 409, 'A user with this username exists.', {
-        errors: [{ pointer: '/username', detail: 'is taken' }],
-      });
+      throw usernameTaken();
     }
   };
   const row = async (by: { id: string } | { username: string }): Promise<Row | null> => {
@@ -149,6 +137,10 @@ export function createUserStore(
     holdVersion(version, (meant) =>
       tx.user.updateMany({ where: { id, version: meant }, data: { version: meant } }),
     );
+  const useUp = async ({ tx }: TypedChange, proof: ArtifactName | undefined): Promise<void> => {
+    if (proof && !(await artifacts.consumeIn(tx, proof)))
+      throw new PortcullisError('proof_used', 409, 'This is no longer good.');
+  };
   const newPassword = (passwordHash: string) => ({ passwordHash, passwordChangedAt: BigInt(clock.now()) });
   const touched = () => ({ updatedAt: BigInt(clock.now()), version: { increment: 1 } });
   return {
@@ -195,9 +187,10 @@ export function createUserStore(
       });
       return toPage(rows.map(toRecord), page.limit, ({ createdAt, id }) => [createdAt, id]);
     },
-    create: (user, passwordHash, event) =>
+    create: (user, passwordHash, event, proof) =>
       orTaken(
         changes.typed(async (change) => {
+          await useUp(change, proof);
           const now = BigInt(clock.now());
           const created = await change.tx.user.create({
             data: {
@@ -235,10 +228,20 @@ export function createUserStore(
           return true;
         }),
       ),
-    setPassword: (id, passwordHash, { keepSessionUid = '', generation: expected, version }, event) =>
+    setPassword: (
+      id,
+      passwordHash,
+      { keepSessionUid = '', generation: expected, version, email, proof },
+      event,
+    ) =>
       changes.typed(async (change) => {
+        await useUp(change, proof);
         await hold(change, id, version);
-        const where = expected === undefined ? { id } : { id, generation: expected };
+        const where = {
+          id,
+          ...(expected !== undefined && { generation: expected }),
+          ...(email !== undefined && { email, emailVerified: true }),
+        };
         const generation = await renew(change, where, newPassword(passwordHash));
         if (generation === undefined) {
           if ((await change.tx.user.count({ where: { id } })) === 0) throw notFound();

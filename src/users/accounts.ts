@@ -1,9 +1,10 @@
 /** Accounts: users as people and admins deal with them. Signing in, and every change to a user, comes here. */
 import { PortcullisError } from '../lib/errors.ts';
 import { subjectId } from '../lib/subject-id.ts';
+import type { ArtifactName } from '../storage/artifacts.ts';
 import { originOf, type Origin } from '../storage/origin.ts';
 import type { Page, PageRequest } from '../storage/pages.ts';
-import type { UserRecord } from '../storage/user-record.ts';
+import { usernameTaken, type UserRecord } from '../storage/user-record.ts';
 import type { UserDocument, UserFilter, UserStore } from '../storage/users.ts';
 import { versionMismatch } from '../storage/versions.ts';
 import type { AuditEvent, EventOf } from '../telemetry/events.ts';
@@ -15,6 +16,13 @@ export type Authentication =
   | { readonly ok: true; readonly user: UserRecord }
   | { readonly ok: false; readonly userId: string | undefined };
 
+/** What a link knows that was sent to an address, and the link. */
+export interface ProvedAddress {
+  readonly email: string;
+  readonly generation: string;
+  readonly proof: ArtifactName;
+}
+
 /**
  * An unknown id is `not_found` (404), a faulty document `invalid_user` (422). `version`: the one that the caller saw,
  * or whichever; another by now is `version_mismatch` (412).
@@ -25,8 +33,12 @@ export interface Accounts {
   get(id: string): Promise<UserRecord>;
   /** Oldest first. */
   list(filter: UserFilter, page: PageRequest): Promise<Page<UserRecord>>;
-  /** @throws PortcullisError `username_taken` (409) */
-  create(document: unknown, by: Origin): Promise<UserRecord>;
+  /**
+   * A name that is taken is refused before anything is hashed.
+   * @param proof of whoever makes an account of their own: used up with it, and only then
+   * @throws PortcullisError `username_taken` (409), `proof_used` (409)
+   */
+  create(document: unknown, by: Origin, proof?: ArtifactName): Promise<UserRecord>;
   /**
    * Applies a merge patch. A password in it ends what the user has, and so does disabling.
    * @throws PortcullisError `username_taken` (409)
@@ -51,11 +63,13 @@ export interface Accounts {
     by: Origin,
   ): Promise<string | undefined>;
   /**
-   * By a user who has proved the address of the account: everything that the user has ends.
-   * @param generation the user's when the proof was asked for; false when it is another by now
+   * By a user who has proved the address of the account: everything that the user has ends. False when the proof is
+   * no longer good, or the address or the generation is another by now.
+   * @param proved.proof used up with it, and only then
+   * @param proved.generation the user's when the proof was asked for
    * @throws PortcullisError `invalid_user` (422)
    */
-  recoverPassword(id: string, next: string, generation: string, by: Origin): Promise<boolean>;
+  recoverPassword(id: string, next: string, proved: ProvedAddress, by: Origin): Promise<boolean>;
   /** The address of the account is confirmed; false when it is another by now. */
   confirmEmail(id: string, email: string, by: Origin): Promise<boolean>;
 }
@@ -112,15 +126,12 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
     },
     get,
     list: (filter, page) => store.list(filter, page),
-    async create(document, by) {
+    async create(document, by, proof) {
       const input = parseUser(document);
+      if (await store.findByUsername(input.username)) throw usernameTaken();
       const id = subjectId();
-      return store.create({ id, ...documentOf(input) }, await hashed(input.password), {
-        type: 'user.created',
-        ...originOf(by),
-        userId: id,
-        detail: {},
-      });
+      const event = { type: 'user.created', ...originOf(by), userId: id, detail: {} } as const;
+      return store.create({ id, ...documentOf(input) }, await hashed(input.password), event, proof);
     },
     async change(id, patch, by, version) {
       const passwordHash = await hashed(mergeUser(inputOf(await get(id)), patch).password);
@@ -163,13 +174,13 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
       const keep = { keepSessionUid, generation: found.user.generation };
       return store.setPassword(id, await passwords.hashPassword(next), keep, passwordChanged(id, 'user', by));
     },
-    async recoverPassword(id, next, generation, by) {
+    async recoverPassword(id, next, proved, by) {
       const user = await store.findById(id);
       if (!user?.enabled) return false;
       requireGoodPassword(next, user);
       const hash = await passwords.hashPassword(next);
-      return unless(['user_changed', 'not_found'], () =>
-        store.setPassword(id, hash, { generation }, passwordChanged(id, 'user', by)),
+      return unless(['user_changed', 'not_found', 'proof_used'], () =>
+        store.setPassword(id, hash, proved, passwordChanged(id, 'user', by)),
       );
     },
     async confirmEmail(id, email, by) {

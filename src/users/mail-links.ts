@@ -1,12 +1,12 @@
 /** Links that mails carry: each good once, for half an hour, for what it was made for. */
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/ids.ts';
-import type { Artifacts } from '../storage/artifacts.ts';
+import type { ArtifactName, Artifacts } from '../storage/artifacts.ts';
 
 /** What a link is for, and what it knows. */
 export interface LinkPurposes {
-  /** A new password. `generation`: the user's when the link was made. */
-  readonly recover: { readonly userId: string; readonly generation: string };
+  /** A new password. `generation`: the user's when the link was made; `email`: where it was sent. */
+  readonly recover: { readonly userId: string; readonly generation: string; readonly email: string };
   /** A confirmed address. */
   readonly verify: { readonly userId: string; readonly email: string };
   /** A new account. */
@@ -18,6 +18,8 @@ export interface MailLinks {
   create<P extends keyof LinkPurposes>(purpose: P, about: LinkPurposes[P]): Promise<string>;
   /** What a token is about, while it is good. */
   find<P extends keyof LinkPurposes>(purpose: P, token: string): Promise<LinkPurposes[P] | undefined>;
+  /** What a change uses up that a token is good for. */
+  proof(purpose: keyof LinkPurposes, token: string): ArtifactName;
   /** Uses it up. Atomic: of any number of callers with one token, one gets what it is about. */
   use<P extends keyof LinkPurposes>(purpose: P, token: string): Promise<LinkPurposes[P] | undefined>;
 }
@@ -39,6 +41,7 @@ export function createMailLinks(artifacts: Artifacts, clock: Clock): MailLinks {
         ? (found.payload as unknown as LinkPurposes[P])
         : undefined;
     },
+    proof: (purpose, token) => ({ kind: kind(purpose), id: token }),
     async use(purpose, token) {
       const about = await links.find(purpose, token);
       return about && (await artifacts.consume(kind(purpose), token)) ? about : undefined;

@@ -54,8 +54,11 @@ export interface Throttle {
   forLogin(attempt: LoginAttempt): Budgets;
   /** The step after the password: whoever guesses there has the password, so one budget for all devices. */
   forSecondFactor(userId: string, ip: string): Budgets;
-  /** Budgets of something else that can be guessed, such as a user code. */
-  forGuess(what: string, ip: string): Budgets;
+  /**
+   * Budgets of something else that can be guessed, such as a user code.
+   * @param by beside the address, what whoever guesses must hold
+   */
+  forGuess(what: string, ip: string, by?: string): Budgets;
   /** The refusal, when one of the budgets is used up. */
   check(budgets: Budgets): Promise<Throttled | undefined>;
   /**
@@ -104,7 +107,10 @@ export function createThrottle(
       counter(account, 'second factor', userId),
       counter(address, 'address', addressKey(ip)),
     ],
-    forGuess: (what, ip) => [counter(account, what, addressKey(ip))],
+    forGuess: (what, ip, by) => [
+      counter(account, what, addressKey(ip)),
+      ...(by === undefined ? [] : [counter(account, what, 'by', by)]),
+    ],
     check: async (budgets) => refusal(await store.blockedUntil(keysOf(budgets))),
     fail: async (budgets) => refusal(await store.fail(budgets)),
     succeed: async (budgets) => refusal(await store.clear(budgets[0].key, keysOf(budgets))),

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { PortcullisError } from '../../../src/lib/errors.ts';
 import type { Browser, Seen } from '../../support/browser.ts';
 import { databaseKinds } from '../../support/databases.ts';
 import { PASSWORD, startWorld, type World } from '../../support/fixtures.ts';
@@ -89,6 +90,59 @@ describe.each(databaseKinds)('an account of one’s own on %s', (kind) => {
       if ('name' in fields) expect(page.text).toContain(`value="${fields.name}"`);
     }
     expect((await create(browser, page, { username: 'dan' })).status).toBe(200);
+  });
+
+  it('whether a name is taken can be asked a few times, by one link and from one address', async () => {
+    await world.user('victim');
+    await ask('guy@new.example');
+    const { link } = await mailTo(world, 'guy@new.example');
+    const guess = async (browser: Browser, path: string, username = 'victim'): Promise<Seen> =>
+      create(browser, await browser.go(path), { username });
+    const browser = stranger();
+    const statuses = [];
+    for (let times = 0; times < 7; times++) statuses.push((await guess(browser, link)).status);
+    expect(statuses).toEqual([422, 422, 422, 422, 422, 422, 429]);
+    const elsewhere = await guess(stranger(), link, 'free-name');
+    expect([elsewhere.status, elsewhere.headers.get('retry-after')]).toEqual([429, '1']);
+    expect(elsewhere.text).toContain('username-error');
+    await ask('gil@new.example');
+    const other = await mailTo(world, 'gil@new.example');
+    expect((await guess(browser, other.link)).status).toBe(429);
+    pass(61);
+    expect((await guess(stranger(), link, 'free-name')).status).toBe(200);
+  });
+
+  it('a name that is taken costs no hash', async () => {
+    await ask('hua@new.example');
+    const { link } = await mailTo(world, 'hua@new.example');
+    const created = vi.spyOn(world.app.domain.storage.users, 'create');
+    const browser = stranger();
+    expect((await create(browser, await browser.go(link), { username: 'taken' })).status).toBe(422);
+    expect(created).not.toHaveBeenCalled(); // it comes after the hash
+    created.mockRestore();
+  });
+
+  it('a taken name does not make the link last longer', async () => {
+    await ask('iva@new.example');
+    const { link } = await mailTo(world, 'iva@new.example');
+    pass(1700);
+    const browser = stranger();
+    const again = await create(browser, await browser.go(link), { username: 'taken' });
+    expect(again.status).toBe(422);
+    pass(101);
+    expect((await create(browser, again, { username: 'iva' })).status).toBe(400);
+  });
+
+  it('the link is good still when the server failed', async () => {
+    await ask('joy@new.example');
+    const { link } = await mailTo(world, 'joy@new.example');
+    const failing = vi.spyOn(world.app.domain.storage.users, 'create');
+    failing.mockRejectedValueOnce(new PortcullisError('database_unavailable', 503, 'Try again.'));
+    const browser = stranger();
+    const page = await browser.go(link);
+    expect((await create(browser, page, { username: 'joy' })).status).toBe(503);
+    failing.mockRestore();
+    expect((await create(browser, page, { username: 'joy' })).status).toBe(200);
   });
 
   it('of parallel uses of a link one wins', async () => {
