@@ -25,16 +25,17 @@ function askedForIdToken(claims: unknown): Set<string> {
 
 export function createFindAccount(deps: ProviderDependencies) {
   const load = async (ctx: KoaContextWithOIDC, id: string, grantId: string | undefined) => {
-    const { families } = stateOf(ctx);
+    const { families, signedIn } = stateOf(ctx);
     // A family that this request has read brought its user along.
     const family =
       grantId !== undefined && families.has(grantId) ? await familyOnce(deps, grantId) : undefined;
     const user = family?.user?.id === id ? family.user : await deps.storage.users.findById(id);
     if (!user?.enabled) return undefined;
     const login = ctx.oidc.result?.login as { accountId?: string; generation?: string } | undefined;
-    // Signed in with a password that has been changed since.
-    if (login?.accountId === id && login.generation !== user.generation) return undefined;
-    return user;
+    // Signed in with a password that has been changed since, just now or in the session that was read before: what
+    // is issued would carry the new generation, and live.
+    if (login?.accountId === id) return login.generation === user.generation ? user : undefined;
+    return signedIn?.userId === id && signedIn.generation !== user.generation ? undefined : user;
   };
   return async (
     ctx: KoaContextWithOIDC,

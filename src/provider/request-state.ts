@@ -41,6 +41,8 @@ export interface RequestState {
   endsAt?: number;
   /** uid of the session that the request came with. */
   sessionUid?: string;
+  /** Who is signed in there; the generation is the user's when that session was read. */
+  signedIn?: { readonly userId: string; readonly generation: string | undefined };
   /** Ids of the clients that are told of the logout that this request was. */
   told?: readonly string[];
   /** Generation of the consent that the grant under way was built from. */

@@ -16,7 +16,10 @@ export function createSessionAdapter({ storage, clock, logger }: ProviderDepende
     async find(id) {
       const found = await sessions.find(id);
       if (!found) return undefined;
-      currentState().sessionUid = found.uid;
+      const { uid, userId, userGeneration: generation } = found;
+      const state = currentState();
+      state.sessionUid = uid;
+      if (userId !== undefined) state.signedIn = { userId, generation };
       return { ...found.payload, jti: id };
     },
     async findByUid(uid) {
