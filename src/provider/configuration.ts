@@ -4,7 +4,6 @@ import { OIDC_SCOPES } from '../clients/apis.ts';
 import { INTROSPECTION_ALGORITHMS } from '../clients/client-schema.ts';
 import { createOutbound } from '../delivery/outbound.ts';
 import { toSeconds } from '../lib/clock.ts';
-import { isDeeper } from '../lib/documents.ts';
 import { SCOPE_CLAIMS } from '../users/claims.ts';
 import { createFindAccount } from './accounts.ts';
 import { ACR_VALUES } from './acr.ts';
@@ -13,6 +12,7 @@ import { optionsOf, recordOf } from './client-adapter.ts';
 import { assertAssertion, CLIENT_AUTH_METHODS, CLOCK_TOLERANCE } from './client-authentication.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import { createGrantLoader } from './grants.ts';
+import { checkClaims } from './requested-claims.ts';
 import { createInteractionPolicy } from './interaction-policy.ts';
 import { createRenderers } from './renderers.ts';
 import { GENERATION_CLAIM, GRANT_CLAIM } from './jwt-access-tokens.ts';
@@ -75,16 +75,6 @@ function checkRequest(ctx: KoaContextWithOIDC, state: unknown, client: Client): 
   keepPrompt(ctx);
   requireState(ctx, state, client);
   dropOfflineAccess(ctx, client);
-}
-
-/** Levels: OIDC Core 5.5 needs four, and values may be objects. */
-const CLAIMS_DEPTH = 16;
-
-/** Trap (`actions/authorization/pushed_authorization_requests.js`): claims that are nested deeply end the stack, a 500. */
-function boundClaims(_ctx: KoaContextWithOIDC, claims: unknown): void {
-  if (typeof claims === 'string' && isDeeper(JSON.parse(claims), CLAIMS_DEPTH)) {
-    throw new errors.InvalidRequest('claims are nested too deeply');
-  }
 }
 
 const atLeastOne = (seconds: number): number => Math.max(1, Math.floor(seconds));
@@ -156,7 +146,7 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       short: { httpOnly: true, sameSite: 'lax' },
     },
     pkce: { required: (_ctx, client) => recordOf(client).metadata.require_pkce },
-    extraParams: { state: checkRequest, claims: boundClaims }, // parameters that are known already: this only adds the checks
+    extraParams: { state: checkRequest, claims: checkClaims }, // parameters that are known already: this only adds the checks
     clientBasedCORS: (_ctx, origin, client) => recordOf(client).metadata.allowed_origins.includes(origin),
     fetch: fetchKeySet,
     findAccount: createFindAccount(deps),

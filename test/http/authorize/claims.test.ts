@@ -1,5 +1,7 @@
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newPkce } from '../../support/browser.ts';
+import { databaseKinds } from '../../support/databases.ts';
 import { startWorld, type TestClient, type World } from '../../support/fixtures.ts';
 import { ask, signedIn } from '../support/authorization.ts';
 
@@ -15,7 +17,7 @@ describe('the claims parameter', () => {
       first_party: true,
       redirect_uris: ['https://own.example/cb'],
       grant_types: ['authorization_code', 'refresh_token'],
-      scope: 'openid profile orders:read phones:read',
+      scope: 'openid profile email orders:read phones:read',
     });
   });
   afterAll(() => world.close());
@@ -127,3 +129,68 @@ describe('the claims parameter', () => {
     });
   });
 });
+
+describe.each(databaseKinds)(
+  'the claims parameter and the scope that a client is registered for, on %s',
+  (kind) => {
+    let world: World;
+    beforeAll(async () => {
+      world = await startWorld({ kind });
+    });
+    afterAll(() => world.close());
+
+    const claims = JSON.stringify({
+      userinfo: { email: { essential: true }, phone_number: null, address: null, name: null },
+      id_token: { given_name: null, phone_number: null, acr: null },
+    });
+
+    it.each([
+      ['a first party', true],
+      ['anybody else', false],
+    ])('%s: gets no claim of another scope', async (name, first_party) => {
+      const client = await world.client({
+        client_id: first_party ? 'ours' : 'theirs',
+        first_party,
+        redirect_uris: ['https://app.example/cb'],
+        scope: 'openid profile',
+      });
+      const tokens = await world.tokens(client, { params: { scope: 'openid', claims } });
+      const info = { sub: world.userId, name: 'Alice Adams' };
+      expect((await world.userinfo(tokens.access_token)).body, name).toEqual(info);
+      const idToken = decodeJwt(tokens.id_token ?? '');
+      expect(idToken).toMatchObject({ given_name: 'Alice', acr: ACR });
+      expect(idToken).not.toHaveProperty('phone_number');
+    });
+
+    it('is not asked about on the consent page either, through a pushed request too', async () => {
+      const client = await world.client({
+        client_id: 'pushing',
+        redirect_uris: ['https://pushing.example/cb'],
+        scope: 'openid',
+      });
+      const browser = await signedIn(world, { scope: 'openid' });
+      const params = { scope: 'openid', claims };
+      const { code } = await world.authorize(client, { browser, params });
+      expect(code).not.toBe('');
+      const { prisma } = world.app.domain.storage.database;
+      const consent = await prisma.consent.findFirst({ where: { clientId: 'pushing' } });
+      expect(consent?.scopes).not.toMatch(/email|phone|address|name/);
+      const pkce = newPkce();
+      const pushed = await world.post<{ request_uri: string }>(
+        '/par',
+        {
+          ...params,
+          client_id: client.id,
+          redirect_uri: client.redirect,
+          response_type: 'code',
+          code_challenge: pkce.challenge,
+          code_challenge_method: 'S256',
+        },
+        client,
+      );
+      const query = new URLSearchParams({ client_id: 'pushing', request_uri: pushed.body.request_uri });
+      const last = await browser.go(`${world.url}/authorize?${query.toString()}`);
+      expect(new URL(last.url).searchParams.get('code')).not.toBeNull(); // nothing new to consent to
+    });
+  },
+);
