@@ -55,7 +55,7 @@ describe.each(databaseKinds)('a password that is reset in the middle of an autho
     });
     expect(consent.page).toBe('consent');
     // The consent page's own reads come before the browser is sent back to the engine.
-    browser.go = browser.request.bind(browser) as typeof browser.go;
+    browser.go = (url, init) => browser.request(url, init);
     const allowed = await browser.submit(consent, { decision: 'allow' }, '/consent');
     expect(allowed.status).toBe(303);
     Reflect.deleteProperty(browser, 'go');
@@ -74,7 +74,7 @@ describe.each(databaseKinds)('a password that is reset in the middle of an autho
       scope: 'openid orders:read',
     });
     expect(form.page).toBe('login');
-    browser.go = browser.request.bind(browser) as typeof browser.go;
+    browser.go = (url, init) => browser.request(url, init);
     const signedIn = await browser.submit(form, { username: 'sign-in', password: PASSWORD }, '/login');
     expect(signedIn.status).toBe(303);
     Reflect.deleteProperty(browser, 'go');
