@@ -7,7 +7,7 @@ import type { Changes, TypedChange } from './changes.ts';
 import { secretFromRow, secretToRow, type NewSecret, type SecretRecord } from './client-secrets.ts';
 import { isUniqueViolation, type Database } from './database.ts';
 import type { Client as Row } from './generated/postgresql/client.ts';
-import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
+import { oldestFirst, toPage, type Page, type PageRequest } from './pages.ts';
 import { noteLifetime } from './signing-keys.ts';
 import { holdVersion } from './versions.ts';
 
@@ -98,19 +98,7 @@ export function createClientStore<M extends { enabled: boolean; access_token_ttl
       return row ? record(row, secrets) : undefined;
     },
     async list(page) {
-      const after = afterTime(page);
-      const rows = await prisma.client.findMany({
-        ...(after && {
-          where: {
-            OR: [
-              { createdAt: { gt: BigInt(after.time) } },
-              { createdAt: BigInt(after.time), id: { gt: after.id } },
-            ],
-          },
-        }),
-        orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
-        take: page.limit + 1,
-      });
+      const rows = await prisma.client.findMany(oldestFirst(page));
       const secrets = Map.groupBy(await secretsOf(rows.map(({ id }) => id)), ({ clientId }) => clientId);
       const clients = rows.map((row) => record(row, secrets.get(row.id) ?? []));
       return toPage(clients, page.limit, ({ createdAt, id }) => [createdAt, id]);

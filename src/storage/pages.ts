@@ -50,6 +50,19 @@ export function afterTime({ after }: PageRequest): { time: number; id: string } 
   return { time, id };
 }
 
+/** What Prisma is asked for a page, oldest first, of rows with `createdAt` and `id`: one more than fits, see `toPage`. */
+export function oldestFirst(page: PageRequest) {
+  const after = afterTime(page);
+  const where = after && {
+    OR: [{ createdAt: { gt: BigInt(after.time) } }, { createdAt: BigInt(after.time), id: { gt: after.id } }],
+  };
+  return {
+    ...(where && { where }),
+    orderBy: [{ createdAt: 'asc' as const }, { id: 'asc' as const }],
+    take: page.limit + 1,
+  };
+}
+
 /**
  * Makes a page.
  * @param rows up to `limit` + 1 rows: one more than fits tells that there is a next page

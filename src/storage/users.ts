@@ -7,7 +7,7 @@ import type { ArtifactName, Artifacts } from './artifacts.ts';
 import type { Changes, TypedChange } from './changes.ts';
 import { isUniqueViolation, type Database } from './database.ts';
 import type { Prisma, User as Row } from './generated/postgresql/client.ts';
-import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
+import { oldestFirst, toPage, type Page, type PageRequest } from './pages.ts';
 import type { SessionEnds } from './session-ends.ts';
 import {
   toUserRecord as toRecord,
@@ -170,20 +170,14 @@ export function createUserStore(
       return found ? { user: toRecord(found), passwordHash: found.passwordHash ?? undefined } : undefined;
     },
     async list({ username, email }, page) {
-      const after = afterTime(page);
+      const { where, ...rest } = oldestFirst(page);
       const rows = await prisma.user.findMany({
+        ...rest,
         where: {
+          ...where,
           ...(username !== undefined && { usernameKey: usernameKey(username) }),
           ...(email !== undefined && { email }),
-          ...(after && {
-            OR: [
-              { createdAt: { gt: BigInt(after.time) } },
-              { createdAt: BigInt(after.time), id: { gt: after.id } },
-            ],
-          }),
         },
-        orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
-        take: page.limit + 1,
       });
       return toPage(rows.map(toRecord), page.limit, ({ createdAt, id }) => [createdAt, id]);
     },

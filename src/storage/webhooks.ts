@@ -5,7 +5,7 @@ import type { Changes } from './changes.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
 import type { Webhook as Row } from './generated/postgresql/client.ts';
-import { afterTime, toPage, type Page, type PageRequest } from './pages.ts';
+import { oldestFirst, toPage, type Page, type PageRequest } from './pages.ts';
 import { sealContext } from './sealed-columns.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { holdVersion } from './versions.ts';
@@ -88,19 +88,7 @@ export function createWebhookStore(
       return row ? toRecord(row) : undefined;
     },
     async list(page) {
-      const after = afterTime(page);
-      const rows = await prisma.webhook.findMany({
-        ...(after && {
-          where: {
-            OR: [
-              { createdAt: { gt: BigInt(after.time) } },
-              { createdAt: BigInt(after.time), id: { gt: after.id } },
-            ],
-          },
-        }),
-        orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
-        take: page.limit + 1,
-      });
+      const rows = await prisma.webhook.findMany(oldestFirst(page));
       return toPage(rows.map(toRecord), page.limit, ({ createdAt, id }) => [createdAt, id]);
     },
     create: (id, webhook, secret, event) =>
