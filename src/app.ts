@@ -21,6 +21,7 @@ import { createManagementServer } from './http/management.ts';
 import { createProviderPages, createShowPage } from './http/pages.ts';
 import { serveKeys } from './http/served-keys.ts';
 import { createServer } from './http/server.ts';
+import { readBrand } from './http/views-brand.ts';
 import { createViews } from './http/views.ts';
 import { openCurrentKeys } from './keys/current.ts';
 import { createKeyRotation } from './keys/rotation.ts';
@@ -87,6 +88,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const logger = overrides.logger ?? createLogger({ environment, traceId: tracing?.traceId });
   const metrics = createMetrics({ version: VERSION, keyRotationDays: settings.keyRotationDays });
   const development = environment === 'development';
+  const views = createViews({ brand: readBrand(settings.brand) });
   const secretKeys = secretKeysOf(settings);
 
   const running: { background?: Background } = {}; // begins last, heard of first
@@ -117,7 +119,6 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const rotation = createKeyRotation(storage.signingKeys, keys, settings, clock);
   const verify = createTokenVerifier(keys, settings.issuer, clock);
   const basePath = new URL(settings.issuer).pathname.replace(/\/$/, '');
-  const views = createViews();
   const offers = offersOf(settings);
   const show = createShowPage(views, basePath, offers);
   const users = storage.users;

@@ -192,6 +192,19 @@ export const definitions = {
     'false',
     '`true`: people may delete their own accounts',
   ),
+  brandName: setting('PORTCULLIS_BRAND_NAME', read.brandName, 'Portcullis', 'name on all pages'),
+  brandLogo: setting(
+    'PORTCULLIS_BRAND_LOGO',
+    read.brandLogo,
+    'a portcullis',
+    'path of an `.svg` or `.png` file, square, up to 256 KiB: the logo on all pages',
+  ),
+  brandAccent: setting(
+    'PORTCULLIS_BRAND_ACCENT',
+    read.brandAccent,
+    'a dark teal and a light one',
+    '`#rrggbb,#rrggbb`: colour of buttons and links on light and on dark pages; a contrast below 4.5 to 1 stops the start',
+  ),
   smtpUrl: secret(
     'PORTCULLIS_SMTP_URL',
     read.smtpUrl,

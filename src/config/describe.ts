@@ -35,6 +35,9 @@ export const describeSettings = (
   PORTCULLIS_DPOP_NONCES: settings.dpopNonces,
   PORTCULLIS_REGISTRATION: settings.registration,
   PORTCULLIS_ACCOUNT_DELETION: settings.accountDeletion,
+  PORTCULLIS_BRAND_NAME: settings.brand.name,
+  PORTCULLIS_BRAND_LOGO: settings.brand.logo ?? null,
+  PORTCULLIS_BRAND_ACCENT: settings.brand.accent ? Object.values(settings.brand.accent) : null,
   PORTCULLIS_SMTP_URL: settings.smtpUrl === undefined ? null : '(redacted)',
   PORTCULLIS_MAIL_FROM: settings.mailFrom,
 });

@@ -44,6 +44,13 @@ export interface Settings {
   readonly registration: 'open' | 'closed';
   /** Whether people may delete their own accounts. */
   readonly accountDeletion: boolean;
+  readonly brand: {
+    readonly name: string;
+    /** Path of an `.svg` or `.png` file. */
+    readonly logo: string | undefined;
+    /** `#rrggbb` on light and on dark pages. */
+    readonly accent: { readonly light: string; readonly dark: string } | undefined;
+  };
   /** Undefined in development: mails are written into `dataDir`; in production: there are none. */
   readonly smtpUrl: string | undefined;
   readonly mailFrom: string;
@@ -199,6 +206,7 @@ function assemble(
     dpopNonces: values.dpopNonces ?? 'off',
     registration,
     accountDeletion: values.accountDeletion ?? false,
+    brand: { name: values.brandName ?? 'Portcullis', logo: values.brandLogo, accent: values.brandAccent },
     smtpUrl: values.smtpUrl,
     mailFrom: values.mailFrom ?? `no-reply@${new URL(issuer).hostname}`,
   };

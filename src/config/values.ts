@@ -12,6 +12,8 @@ const fault = (ctx: z.RefinementCtx, message: string): never => {
 
 const parseUrl = (text: string): URL | undefined => URL.parse(text) ?? undefined;
 
+const items = (text: string): string[] => text.split(',').flatMap((part) => part.trim() || []);
+
 /** A whole number in decimal digits. */
 export const integer = (min: number, max: number) =>
   z.string().transform((text, ctx) => {
@@ -44,6 +46,24 @@ export const issuer = z.string().transform((text, ctx) => {
 });
 
 export const registration = z.enum(['open', 'closed'], { error: 'must be open or closed' });
+
+/** A name on pages: one line, without invisible characters. */
+export const brandName = z.string().regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,40}$/u, {
+  error: 'must be 1 to 40 characters, none of them invisible',
+});
+
+export const brandLogo = z
+  .string()
+  .regex(/[^/]\.(?:svg|png)$/, { error: 'must be the path of a file that ends in .svg or .png' });
+
+/** One colour for each theme. */
+export const brandAccent = z.string().transform((text, ctx) => {
+  const [light, dark, ...more] = items(text);
+  const colour = /^#[0-9a-f]{6}$/i;
+  return light && dark && more.length === 0 && colour.test(light) && colour.test(dark)
+    ? { light, dark }
+    : fault(ctx, 'must be two colours, for light and for dark pages: #rrggbb,#rrggbb');
+});
 
 /** Yes or no. */
 export const flag = z
@@ -110,8 +130,6 @@ export const bootstrapId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$
 export const bootstrapSecret = z
   .string()
   .regex(/^[\x21-\x7e]{16,256}$/, { error: 'must be 16 to 256 printable ASCII characters without spaces' });
-
-const items = (text: string): string[] => text.split(',').flatMap((part) => part.trim() || []);
 
 const isNetwork = (text: string): boolean => {
   const [address = '', bits, ...rest] = text.split('/');

@@ -1,8 +1,10 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { StartError } from '../../src/lib/errors.ts';
 import { bundledViews, localesIn } from '../../src/http/locales.ts';
-import { contrast, themes } from '../../src/http/views-brand.ts';
+import { contrast, readBrand, themes } from '../../src/http/views-brand.ts';
 import type { Page } from '../../src/http/views.ts';
 import { createViews } from '../../src/http/views.ts';
 import { states } from '../browser/support/states.ts';
@@ -302,5 +304,33 @@ describe('brand', () => {
     { light: 'red;}', dark: '#f2b8dc' },
   ])('an accent that cannot be read, $light and $dark, stops the start', (accent) => {
     expect(() => createViews({ brand: { accent } })).toThrow(StartError);
+  });
+
+  it('the refusal names the setting, the colour and its contrast', () => {
+    const accent = { light: '#0d5868', dark: '#555555' };
+    expect(() => createViews({ brand: { accent } })).toThrow(
+      'PORTCULLIS_BRAND_ACCENT: #555555 has a contrast of 2.1 to 1 with dark pages; text needs 4.5 to 1',
+    );
+  });
+
+  it('is read from the settings; a logo that is none stops the start', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'brand-'));
+    const file = (name: string, content: string | Buffer): string => {
+      writeFileSync(join(folder, name), content);
+      return join(folder, name);
+    };
+    const read = (logo: string) => readBrand({ name: 'Acme', logo, accent: undefined });
+    const svg = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>';
+    expect(read(file('a.svg', svg))).toMatchObject({ name: 'Acme', logo: { extension: '.svg' } });
+    const png = Buffer.from('89504e470d0a1a0a00', 'hex');
+    expect(read(file('a.png', png)).logo).toEqual({ body: png, extension: '.png' });
+    for (const [path, reason] of [
+      [join(folder, 'none.svg'), 'cannot be read (ENOENT)'],
+      [file('b.svg', '<html></html>'), 'is no SVG'],
+      [file('b.png', svg), 'is no PNG'],
+      [file('c.svg', svg + ' '.repeat(256 * 1024)), 'is larger than 256 KiB'],
+    ] as const)
+      expect(() => read(path)).toThrow(`PORTCULLIS_BRAND_LOGO: ${path} ${reason}`);
+    rmSync(folder, { recursive: true });
   });
 });
