@@ -3,6 +3,7 @@ import cluster from 'node:cluster';
 import { adminFile, noteAdminUrl } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { StartError } from './lib/errors.ts';
+import { damaged, isDamaged } from './storage/failures.ts';
 import { GRACE, runWorker, startWorkers, type Serving, type ServingAlone } from './workers.ts';
 
 /** Says in a few lines where the server is and what to try next. */
@@ -52,7 +53,9 @@ function explained(settings: Settings, error: unknown): unknown {
 /** Serves in this process. */
 async function serve(settings: Settings, options: { readonly ports: boolean }): Promise<ServingAlone> {
   const { createApp } = await import('./app.ts'); // not in a primary: it would only cost memory
-  const app = await createApp(settings);
+  const app = await createApp(settings).catch((error: unknown) => {
+    throw isDamaged(error) ? damaged(error) : error;
+  });
   try {
     const { port, managementPort, take } = await app.listen(options);
     return { ...app, port, managementPort, take, stop: app.close };

@@ -1,7 +1,7 @@
 /** Runs one verb: asks, sends, prints. */
 import { isObject } from '../lib/documents.ts';
 import { type Api, connect, givenScopes } from './api.ts';
-import { badUsage } from './failure.ts';
+import { badUsage, Failure } from './failure.ts';
 import { membersOf, type Options, readDocument } from './fields.ts';
 import { type Document, text } from './json.ts';
 import { type Page, pages } from './pages.ts';
@@ -28,6 +28,7 @@ export async function runVerb(
   const query = stringsOf(membersOf(verb.query ?? [], options));
   if (verb.columns) return printList(terminal, api, path, query, verb.columns, options);
   const parts = { query, body };
+  if (verb.look) await look(terminal, verb.look, parts, options);
   let answer = await api.call(verb.method, path, parts, isGuarded(verb) ? [403] : []);
   if (answer.status === 403) {
     const all = await connect(terminal, options['url'] as string | undefined, []);
@@ -37,6 +38,18 @@ export async function runVerb(
   if (verb.done !== undefined) say(terminal, fill(verb.done, args));
   const remark = verb.remark?.(body ?? {}, answer.body);
   if (remark !== undefined) say(terminal, remark);
+}
+
+/** @throws Failure when there is nothing to do */
+async function look(
+  terminal: Terminal,
+  { scope, path, refusal }: NonNullable<Verb['look']>,
+  parts: { readonly body: unknown },
+  options: Options,
+): Promise<void> {
+  const api = await connect(terminal, options['url'] as string | undefined, [scope]).catch(() => undefined);
+  const why = api && refusal((await api.call('POST', path, parts)).body);
+  if (why !== undefined) throw new Failure(why);
 }
 
 /** An admin client is changed only by callers who hold all of its scopes: tried with the least first, then with all. */

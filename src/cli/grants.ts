@@ -26,7 +26,7 @@ export const grants: Group = {
       method: 'DELETE',
       path: '/grants/{grant}',
       question: 'End the grant {grant}? Its tokens die.',
-      done: 'grant {grant} has ended',
+      done: 'grant {grant} is not alive any more, if it ever was',
     },
   ],
 };
@@ -53,7 +53,7 @@ export const sessions: Group = {
       method: 'DELETE',
       path: '/sessions/{session}',
       question: 'End the session {session}?',
-      done: 'session {session} has ended',
+      done: 'session {session} is not alive any more, if it ever was',
     },
   ],
 };

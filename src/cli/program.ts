@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { StartError } from '../lib/errors.ts';
 import { VERSION } from '../lib/version.ts';
+import { damaged, isDamaged } from '../storage/failures.ts';
 import { addApply } from './apply/command.ts';
 import { apis } from './apis.ts';
 import { audit } from './audit.ts';
@@ -73,7 +74,8 @@ function report(terminal: Terminal, error: unknown): number {
     say(terminal, [`error: ${error.message}`, ...error.notes.map((note) => `  ${note}`)].join('\n'));
     return error.exitCode;
   }
-  if (error instanceof StartError) say(terminal, `error: ${error.message}`);
+  if (isDamaged(error)) say(terminal, `error: ${damaged(error).message}`);
+  else if (error instanceof StartError) say(terminal, `error: ${error.message}`);
   else
     say(
       terminal,

@@ -19,6 +19,7 @@ export async function runReseal(
   const secretKeys = secretKeysOf(settings);
   const { clock } = terminal;
   const { keyPollSeconds } = settings;
+  let told = false;
   const storage = await openStorage({
     url: settings.databaseUrl,
     secretKeys,
@@ -34,7 +35,8 @@ export async function runReseal(
       secretKeys,
       clock,
       everyServerKnows: () => {
-        say(terminal, `Waiting ${keyPollSeconds} s, until every server knows.`);
+        if (!told) say(terminal, `Waiting twice ${keyPollSeconds} s, until every server knows each step.`);
+        told = true;
         return setTimeout(keyPollSeconds * 1000);
       },
       rest: (milliseconds) => setTimeout(milliseconds),

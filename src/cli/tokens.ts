@@ -1,6 +1,7 @@
 /** `portcullis tokens`: the table of its verbs. */
 import { badUsage } from './failure.ts';
 import { askSecret, readAll } from './prompt.ts';
+import { text } from './json.ts';
 import type { Terminal } from './terminal.ts';
 import type { Group } from './verbs.ts';
 
@@ -32,6 +33,14 @@ export const tokens: Group = {
       method: 'POST',
       path: '/tokens/revoke',
       collect: collectToken,
+      look: {
+        scope: 'tokens:read',
+        path: '/tokens/introspect',
+        refusal: (token) =>
+          text(token, 'inactive_reason') === 'unknown'
+            ? 'this server does not know the token: nothing was revoked'
+            : undefined,
+      },
       done: 'the token is revoked',
     },
   ],

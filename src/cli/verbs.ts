@@ -33,6 +33,16 @@ export interface Verb {
   readonly collect?: (terminal: Terminal, options: Options, args: Arguments) => Promise<Options>;
   /** Options that only `collect` reads. */
   readonly extra?: readonly Option[];
+  /**
+   * Asked first, with the same document, where the API does not say whether there was anything to do. A caller without
+   * its scope does without.
+   */
+  readonly look?: {
+    readonly scope: string;
+    readonly path: string;
+    /** Why there is nothing to do. */
+    readonly refusal: (answer: unknown) => string | undefined;
+  };
   /** What is said after a success, if it depends. */
   readonly remark?: (sent: Options, answer: unknown) => string | undefined;
 }

@@ -8,6 +8,9 @@ export const assertionAlgs = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 const CURVES = ['P-256', 'P-384', 'P-521', 'Ed25519'];
 
+/** NUL and halves of surrogate pairs, as JSON writes them: PostgreSQL reads no document with them. */
+const UNREADABLE = /\\u(?:0000|d[89a-f])/i;
+
 /** A public key (RFC 7517, 4). */
 const publicJwk = z
   .looseObject({
@@ -23,6 +26,10 @@ const publicJwk = z
       ctx.addIssue({ code: 'custom', path: [member], message: 'is private: send the public key only' });
     }
     if (secret.length > 0) return;
+    if (UNREADABLE.test(JSON.stringify(jwk))) {
+      ctx.addIssue({ code: 'custom', message: 'must not hold control characters' });
+      return;
+    }
     const fault = keyFault(jwk);
     if (fault) ctx.addIssue({ code: 'custom', message: fault });
   });

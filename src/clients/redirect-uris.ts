@@ -43,10 +43,13 @@ export function originFault(origin: string): string | undefined {
   return undefined;
 }
 
+/** Neither in a URL (RFC 3986, 2), whatever a parser makes of them; PostgreSQL takes no NUL, and JSON no half pair. */
+const NEVER = /[\s\\\p{Cc}\p{Cs}]/u;
+
 /** A link that people follow. */
 export function webUrlFault(uri: string): string | undefined {
   const url = URL.parse(uri);
-  return url && /^https?:\/\//i.test(uri) && !/[\s\\]/.test(uri) && !url.username && !url.password
+  return url && /^https?:\/\//i.test(uri) && !NEVER.test(uri) && !url.username && !url.password
     ? undefined
     : 'must be an http or https URL';
 }

@@ -32,12 +32,14 @@ export function nameFaults(env: Readonly<Record<string, string | undefined>>): s
     .sort();
 }
 
-/** The known name that takes the fewest edits, if these are few. */
+/** The known name that takes the fewest edits, if these are few for its length: else it is hardly what was meant. */
 function nearest(name: string): string | undefined {
   const best = [...known]
     .map((candidate) => ({ candidate, edits: distance(name.toUpperCase(), candidate) }))
     .sort((a, b) => a.edits - b.edits)[0];
-  return best && best.edits <= 5 ? best.candidate : undefined;
+  const own = name.length - 'PORTCULLIS_'.length;
+  const isFileOf = best && name === `${best.candidate}_FILE`;
+  return best && (isFileOf || best.edits <= Math.min(3, own / 3)) ? best.candidate : undefined;
 }
 
 /** Levenshtein distance. */

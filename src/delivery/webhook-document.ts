@@ -29,7 +29,7 @@ export const webhookSchema = z.strictObject({
 const READ_ONLY = new Set(['/id', '/created_at', '/updated_at']);
 
 function urlFault(text: string, fetchAllow: readonly string[]): string | undefined {
-  const url = URL.parse(text);
+  const url = /[\s\p{Cc}\p{Cs}]/u.test(text) ? null : URL.parse(text);
   if (!url || !/^https?:$/.test(url.protocol)) return 'must be an absolute https URL';
   if (url.username !== '' || url.password !== '') return 'must not hold credentials';
   if (url.hash !== '') return 'must not have a fragment';

@@ -13,6 +13,7 @@ import {
   missingClientAuthentication,
   logoutOfNobody,
   refuseUnauthorizedResponseType,
+  showRepeatedRedirectUri,
   unauthorizedGrantType,
 } from './deviations.ts';
 import { OPAQUE_PREFIX, presentToken } from './jwt-access-tokens.ts';
@@ -141,6 +142,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   lookForUnknownKeys(provider, deps.clock);
   acceptOmittedRedirectUri(provider);
   refuseUnauthorizedResponseType(provider);
+  showRepeatedRedirectUri(provider);
 
   provider.on('server_error', (ctx, error) => {
     stateOf(ctx).serverError = error;
@@ -164,17 +166,20 @@ export function buildProvider(deps: ProviderDependencies): Provider {
 
   provider.use(serverErrors as never);
   for (const path of ['/token', '/revoke', '/introspect', '/par', '/device_authorization'])
-    provider.use(on('POST', path, countAuthentications(deps), missingClientAuthentication) as never);
+    provider.use(
+      on('POST', path, countAuthentications(deps), missingClientAuthentication(settings.issuer)) as never,
+    );
   provider.use(on('POST', '/token', countTokens(deps), unauthorizedGrantType, tokenCommit(deps)) as never);
   provider.use(
     on(
       'POST',
       '/introspect',
-      introspectionNeedsClient,
+      introspectionNeedsClient(settings.issuer),
       signedIntrospection(deps),
       presentedTokens(deps),
     ) as never,
   );
+  provider.use(on('POST', '/device_authorization', unauthorizedGrantType) as never);
   provider.use(on('POST', '/revoke', presentedTokens(deps)) as never);
   provider.use(on('GET', '/logout', logoutOfNobody) as never);
   provider.use(on('POST', '/logout/confirm', keepTold(deps)) as never);

@@ -6,18 +6,23 @@ type Form = Readonly<Record<string, unknown>>;
 
 export const formOf = (ctx: KoaContextWithOIDC): Form => (ctx.req as { body?: Form }).body ?? {};
 
+/** One protection space, by the name that the engine gives it too (RFC 7617, 2). */
+const challenge = (issuer: string): string => `Basic realm="${issuer}"`;
+
 /** RFC 7662, 2.1 and RFC 6749, 5.2: a caller of /introspect that does not authenticate is refused with 401. */
-export async function introspectionNeedsClient(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
-  const form = formOf(ctx);
-  if (ctx.get('authorization') || form['client_secret'] || form['client_assertion']) {
-    await next();
-    return;
-  }
-  ctx.status = 401;
-  ctx.set('cache-control', 'no-store');
-  ctx.set('www-authenticate', `Basic realm="${ctx.host}"`);
-  ctx.body = { error: 'invalid_client', error_description: 'client authentication failed' };
-}
+export const introspectionNeedsClient =
+  (issuer: string) =>
+  async (ctx: KoaContextWithOIDC, next: Next): Promise<void> => {
+    const form = formOf(ctx);
+    if (ctx.get('authorization') || form['client_secret'] || form['client_assertion']) {
+      await next();
+      return;
+    }
+    ctx.status = 401;
+    ctx.set('cache-control', 'no-store');
+    ctx.set('www-authenticate', challenge(issuer));
+    ctx.body = { error: 'invalid_client', error_description: 'client authentication failed' };
+  };
 
 /** What the engine says where client authentication is missing or cannot be read. */
 const NO_CLIENT = new Set([
@@ -28,22 +33,29 @@ const NO_CLIENT = new Set([
 ]);
 
 /** Trap (`shared/client_auth.js`): that is `invalid_client` (RFC 6749, 5.2), not a malformed request. */
-export async function missingClientAuthentication(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
-  await next();
-  const body = ctx.body as { error?: string; error_description?: string } | undefined;
-  if (ctx.status !== 400 || !NO_CLIENT.has(body?.error_description ?? '')) return;
-  ctx.status = 401;
-  if (ctx.get('authorization')) ctx.set('www-authenticate', `Basic realm="${ctx.host}"`);
-  ctx.body = { ...body, error: 'invalid_client' };
-}
+export const missingClientAuthentication =
+  (issuer: string) =>
+  async (ctx: KoaContextWithOIDC, next: Next): Promise<void> => {
+    await next();
+    const body = ctx.body as { error?: string; error_description?: string } | undefined;
+    if (ctx.status !== 400 || !NO_CLIENT.has(body?.error_description ?? '')) return;
+    ctx.status = 401;
+    if (ctx.get('authorization')) ctx.set('www-authenticate', challenge(issuer));
+    ctx.body = { ...body, error: 'invalid_client' };
+  };
 
-/** Trap (`actions/token.js`): a grant type that the client may not use is `unauthorized_client` (RFC 6749, 5.2). */
+/**
+ * Trap (`actions/token.js`, `actions/authorization/client.js`): a grant type that the client may not use is
+ * `unauthorized_client` (RFC 6749, 5.2; RFC 8628, 3.1).
+ */
 export async function unauthorizedGrantType(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
   await next();
   const body = ctx.body as { error?: string; error_description?: string } | undefined;
   if (
     ctx.status === 400 &&
-    body?.error_description === 'requested grant type is not allowed for this client'
+    /^(requested grant type|urn:\S+:device_code) is not allowed for this client$/.test(
+      body?.error_description ?? '',
+    )
   ) {
     ctx.body = { ...body, error: 'unauthorized_client' };
   }
@@ -76,6 +88,16 @@ export function acceptOmittedRedirectUri({ AuthorizationCode }: Provider): void 
     }
     return code;
   }) as typeof AuthorizationCode.find;
+}
+
+/**
+ * Trap (`shared/authorization_error_handler.js`): a `redirect_uri` that is sent twice counts as left out, and the error
+ * goes to the only one that the client has registered. Parameters must not be repeated (RFC 6749, 3.1): our own page.
+ */
+export function showRepeatedRedirectUri(provider: Provider): void {
+  provider.on('authorization.error', (ctx, error) => {
+    if (Array.isArray(ctx.query['redirect_uri'])) error.allow_redirect = false;
+  });
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Tells apart what a database can answer with, whichever of the two it is and whoever asked it (raw SQL or Prisma). */
-import { PortcullisError } from '../lib/errors.ts';
+import { PortcullisError, StartError } from '../lib/errors.ts';
 
 /** What errors of pg, `node:sqlite`, Prisma and its adapters carry, as far as it matters here. */
 interface Failure {
@@ -85,6 +85,25 @@ export function isUnavailable(error: unknown): boolean {
     (typeof failure.message === 'string' && MESSAGE.test(failure.message))
   );
 }
+
+/** SQLite: a page is malformed (11), or the file is no database (26). */
+const DAMAGED = new Set([11, 26]);
+
+/** Whether a SQLite file is damaged; for raw SQL and for Prisma. */
+export function isDamaged(error: unknown): boolean {
+  const failure = asFailure(error);
+  const { extendedCode, code } = driverFailure(failure);
+  return [failure.errcode, failure.code, extendedCode, Number(code)].some(
+    (each) => typeof each === 'number' && DAMAGED.has(each & 0xff),
+  );
+}
+
+/** What to say of a damaged file, in one line. */
+export const damaged = (cause: unknown): StartError =>
+  new StartError(
+    'the database file is damaged: put a backup back (portcullis restore), once it is copied aside',
+    { cause },
+  );
 
 /** What a caller of raw SQL gets for `error`: `database_unavailable` when that is what it is, else the error itself. */
 export function translate(error: unknown): unknown {

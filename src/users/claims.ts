@@ -45,7 +45,7 @@ const flag = z.boolean({ error: 'must be true or false' });
 const url = z
   .string()
   .max(2048, { error: 'must have at most 2048 characters' })
-  .refine((text) => /^https?:\/\/\S+$/i.test(text) && URL.canParse(text), {
+  .refine((text) => /^https?:\/\/[^\s\p{Cc}\p{Cs}]+$/iu.test(text) && URL.canParse(text), {
     error: 'must be an http or https URL',
   })
   .meta({ format: 'uri' });

@@ -210,6 +210,50 @@ describe('the credential', () => {
   });
 });
 
+describe('tokens revoke', () => {
+  const revoke = (reason: string | undefined) => {
+    handler = ({ target }) =>
+      target === '/tokens/introspect'
+        ? { body: { active: reason === undefined, inactive_reason: reason } }
+        : { status: 204 };
+    return portcullis(['tokens', 'revoke'], {
+      env: { PORTCULLIS_URL: server.url, ...credentials },
+      input: 'garbage',
+    });
+  };
+
+  it('says that the server does not know the token, and sends nothing more', async () => {
+    expect(await revoke('unknown')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('this server does not know the token') as string,
+    });
+    expect(server.calls.map(({ target }) => target)).toEqual(['/tokens/introspect']);
+  });
+
+  it.each([undefined, 'spent', 'expired'])('is done for a token that is known (%s)', async (reason) => {
+    expect(await revoke(reason)).toMatchObject({ code: 0 });
+    expect(server.calls.map(({ target }) => target)).toEqual(['/tokens/introspect', '/tokens/revoke']);
+  });
+
+  it('does without looking first where the client may not look', async () => {
+    server.token = (form) =>
+      form.get('scope') === 'tokens:read'
+        ? { status: 400, body: { error: 'invalid_scope' } }
+        : { body: { access_token: 'a', scope: form.get('scope') } };
+    expect(await revoke('unknown')).toMatchObject({ code: 0 });
+    expect(server.calls.map(({ target }) => target)).toEqual(['/tokens/revoke']);
+  });
+});
+
+describe('users create', () => {
+  it('without a terminal and without --password-stdin says that the user has no password', async () => {
+    handler = () => ({ status: 201, body: { id: 'u1', username: 'ada' } });
+    const { code, stderr } = await admin('users', 'create', '--username', 'ada', '--json');
+    expect(code).toBe(0);
+    expect(stderr).toContain('The user has no password yet: portcullis users set-password u1');
+  });
+});
+
 describe('keys-file generate', () => {
   it('writes 32 random bytes in base64url for the owner alone, and never overwrites', async () => {
     mkdirSync(join(folder, 'keys'));

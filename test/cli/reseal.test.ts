@@ -31,7 +31,7 @@ it('reseal leads from one secret key to the next, and says which is no longer ne
   };
   await run([before], 'migrate');
   const { code, stdout, stderr } = await run([after, before], 'reseal', '--json');
-  expect([code, stderr]).toEqual([0, 'Waiting 1 s, until every server knows.\n'.repeat(2)]);
+  expect([code, stderr]).toEqual([0, 'Waiting twice 1 s, until every server knows each step.\n']);
   expect(JSON.parse(stdout)).toMatchObject({
     secret_key: fingerprint(after),
     no_longer_needed: [fingerprint(before)],

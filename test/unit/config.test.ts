@@ -310,6 +310,13 @@ describe('names', () => {
     expect(faults({ PORTCULLIS_FROBNICATE: '1' })).toEqual(['PORTCULLIS_FROBNICATE: unknown setting']);
   });
 
+  it.each(['PORTCULLIS_HOST', 'PORTCULLIS_PORT', 'PORTCULLIS_REDIS', 'PORTCULLIS_TTL'])(
+    'that are short get no hint for a setting that merely is short too: %s',
+    (name) => {
+      expect(faults({ [name]: '1' })).toEqual([`${name}: unknown setting`]);
+    },
+  );
+
   it('in the wrong case are unknown', () => {
     expect(faults({ portcullis_issuer: 'x' })).toEqual([
       'portcullis_issuer: unknown setting; did you mean PORTCULLIS_ISSUER?',

@@ -55,13 +55,10 @@ describe('redirect URIs', () => {
     }
   });
 
-  it('are not followed when two are given: at most the only registered one is', async () => {
+  it('are not followed when two are given, however many are registered', async () => {
     await stays(two, { redirect_uri: [two.redirect, 'https://evil.example/cb'] });
-    const reply = await ask(world, world.web, {
-      redirect_uri: ['https://evil.example/cb', world.web.redirect],
-    });
-    expect(reply.target).toBe(world.web.redirect);
-    expect(reply.error).toBe('invalid_request');
+    await stays(world.web, { redirect_uri: ['https://evil.example/cb', world.web.redirect] });
+    await stays(world.web, { redirect_uri: [world.web.redirect, world.web.redirect] });
   });
 
   it.each([

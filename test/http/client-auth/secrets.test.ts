@@ -40,6 +40,20 @@ describe('client authentication by secret', () => {
     expect((await send(GRANT, basicAuth('machine', secret()).replace('Basic', 'bAsIc'))).status).toBe(200);
   });
 
+  it('names one realm, the issuer, in every challenge, whatever is wrong', async () => {
+    const challenges = await Promise.all([
+      send(GRANT, basicAuth('machine', 'wrong')),
+      send(GRANT, 'Basic !'),
+      send({ token: 'x' }, basicAuth('machine', 'wrong'), '/introspect'),
+      send({ token: 'x' }, undefined, '/introspect'),
+      send({ token: 'x' }, 'Basic !', '/revoke'),
+    ]);
+    for (const { status, headers } of challenges) {
+      expect(status).toBe(401);
+      expect(headers.get('www-authenticate')).toMatch(new RegExp(`^Basic realm="${world.url}"(,|$)`));
+    }
+  });
+
   it('decodes what Basic percent-encodes (RFC 6749, 2.3.1)', async () => {
     const encode = (text: string): string =>
       [...Buffer.from(text)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');

@@ -34,6 +34,14 @@ describe.each(databaseKinds)('device flow (RFC 8628) on %s', (kind) => {
     expect(answer.status).toBe(200);
     return answer.body;
   };
+  it('refuses a client without the grant as unauthorized_client (RFC 6749, 5.2)', async () => {
+    const form = { scope: 'openid' };
+    expect(await world.post('/device_authorization', form, world.spa)).toMatchObject({
+      status: 400,
+      body: { error: 'unauthorized_client' },
+    });
+  });
+
   const poll = (device: Device) =>
     world.post<Tokens & { error?: string }>(
       '/token',
