@@ -1,9 +1,11 @@
 /** The provider: the engine, configured and with every trap closed. The only folder that knows oidc-provider. */
-import { Provider, type KoaContextWithOIDC } from 'oidc-provider';
+import { decodeJwt, type JWTPayload } from 'jose';
+import { errors, Provider, type KoaContextWithOIDC } from 'oidc-provider';
 import { mintRefreshToken } from '../grants/refresh-token.ts';
+import { toSeconds } from '../lib/clock.ts';
 import { randomId } from '../lib/ids.ts';
 import { isUnavailable } from '../storage/failures.ts';
-import { compareHashedSecrets, countAuthentications } from './client-authentication.ts';
+import { CLOCK_TOLERANCE, compareHashedSecrets, countAuthentications } from './client-authentication.ts';
 import { lookForUnknownKeys } from './client-key-sets.ts';
 import { createConfiguration } from './configuration.ts';
 import type { ProviderDependencies } from './dependencies.ts';
@@ -54,10 +56,28 @@ function overrideIds(provider: Provider, { dataKeys }: ProviderDependencies): vo
   }
 }
 
-/** Trap (`models/replay_detection.js`): find, then save, is not atomic. Of any number of callers one gets true. */
-function atomicReplayDetection(provider: Provider, { storage }: ProviderDependencies): void {
-  provider.ReplayDetection.unique = async (issuer: string, jti: string, exp: number) =>
-    storage.artifacts.insertOnce('ReplayDetection', JSON.stringify([issuer, jti]), exp * 1000);
+/**
+ * Trap (`models/replay_detection.js`): find, then save, is not atomic. Of any number of callers one gets true.
+ * Trap (`helpers/validate_dpop.js`): a DPoP proof whose `iat` lies ahead is good for longer than its id is kept. More
+ * than the tolerance ahead is refused (RFC 9449, 11.1), and every id is kept for as much longer.
+ */
+function atomicReplayDetection(provider: Provider, { storage, clock }: ProviderDependencies): void {
+  provider.ReplayDetection.unique = async (issuer: string, jti: string, exp: number) => {
+    const proof = dpopProof(Provider.ctx);
+    if (proof?.jti === jti && proof.nonce === undefined && isAhead(proof.iat, toSeconds(clock.now())))
+      throw new errors.InvalidDpopProof('DPoP proof iat is in the future');
+    const id = JSON.stringify([issuer, jti]);
+    return storage.artifacts.insertOnce('ReplayDetection', id, (exp + CLOCK_TOLERANCE) * 1000);
+  };
+}
+
+const isAhead = (iat: unknown, now: number): boolean =>
+  typeof iat === 'number' && iat > now + CLOCK_TOLERANCE;
+
+/** The claims of the request's proof, which the engine has verified by then. */
+function dpopProof(ctx: { get(name: string): string } | undefined): JWTPayload & { nonce?: unknown } {
+  const proof = ctx?.get('dpop');
+  return proof ? decodeJwt(proof) : {};
 }
 
 /** Trap (`models/client.js`): only clients with back-channel logout would get a `sid`; our tokens name theirs. */

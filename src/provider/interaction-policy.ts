@@ -4,17 +4,17 @@ import { createAcrCheck } from './acr.ts';
 
 const { Check, Prompt, base } = interactionPolicy;
 
-const LOOPBACK = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])[:/?]/;
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /**
  * Whether nobody can tell that the app behind a request is the client it says it is: a public client on a
  * loopback or private-use scheme redirect (RFC 8252, 8.6). It is asked for each time.
  */
 function cannotBeIdentified({ oidc }: KoaContextWithOIDC): boolean {
-  const asked = oidc.params?.['redirect_uri'];
-  const redirect = typeof asked === 'string' ? asked : '';
   if (oidc.client?.clientAuthMethod !== 'none') return false;
-  return LOOPBACK.test(`${redirect}/`) || !/^https?:/.test(redirect);
+  // As browsers read it: `http://LOCALHOST` is a loopback too.
+  const redirect = URL.parse(String(oidc.params?.['redirect_uri']));
+  return !redirect || LOOPBACK.has(redirect.hostname) || !/^https?:$/.test(redirect.protocol);
 }
 
 /**

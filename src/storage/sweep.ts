@@ -24,6 +24,12 @@ export const SWEEP_BATCH = 500;
 
 const DAY = 86_400_000;
 
+/**
+ * Milliseconds that a row is kept beyond its time where its absence says yes: a denied token, a used id, a throttle.
+ * Each node judges times by its own clock; one that is ahead must not take away what others still go by.
+ */
+export const SWEEP_LAG = 5 * 60_000;
+
 /** Where expired rows lie, and their key. */
 const TABLES = {
   artifacts: 'hash',
@@ -74,9 +80,9 @@ export async function sweepBatch(
     `UPDATE families SET check_at = ${NEXT_LOOK} WHERE ${due(`NOT ${OVER}`)}`,
     [SWEEP_BATCH, now],
   );
-  const expired = (table: keyof typeof TABLES): Promise<number> => {
+  const expired = (table: keyof typeof TABLES, before = now): Promise<number> => {
     const rows = `SELECT ${TABLES[table]} FROM ${table} WHERE expires_at <= $2 ORDER BY expires_at LIMIT $1${lock}`;
-    return write(table, `DELETE FROM ${table} WHERE ${among(TABLES[table], rows)}`, [SWEEP_BATCH, now]);
+    return write(table, `DELETE FROM ${table} WHERE ${among(TABLES[table], rows)}`, [SWEEP_BATCH, before]);
   };
   const oldEvents = (): Promise<number> => {
     const rows = `SELECT id FROM audit_events WHERE id < $2 ORDER BY id LIMIT $1${lock}`;
@@ -86,10 +92,10 @@ export async function sweepBatch(
   return {
     families,
     looked,
-    artifacts: await expired('artifacts'),
-    deniedTokens: await expired('denied_tokens'),
+    artifacts: await expired('artifacts', now - SWEEP_LAG),
+    deniedTokens: await expired('denied_tokens', now - SWEEP_LAG),
     sessions: await sessions.sweep(SWEEP_BATCH),
-    throttles: await expired('throttles'),
+    throttles: await expired('throttles', now - SWEEP_LAG),
     outbox: await expired('outbox'),
     logoutNotices: await expired('logout_notices'),
     auditEvents: auditDays === 0 ? 0 : await oldEvents(),

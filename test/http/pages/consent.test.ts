@@ -102,6 +102,10 @@ describe.each(databaseKinds)('the consent page on %s', (kind) => {
   it.each([
     ['a loopback redirect', { application_type: 'native', redirect_uris: ['http://127.0.0.1/cb'] }],
     ['a private-use scheme', { application_type: 'native', redirect_uris: ['com.example.app:/cb'] }],
+    [
+      'a loopback redirect in capitals',
+      { application_type: 'native', redirect_uris: ['http://LOCALHOST:4000/cb'] },
+    ],
     ['a loopback redirect of a web client', { redirect_uris: ['http://localhost:5173/cb'] }],
   ])('is asked each time by a public client on %s', async (_name, document) => {
     const app = await world.client({ ...document, token_endpoint_auth_method: 'none', scope: 'openid' });
