@@ -22,6 +22,7 @@ import { createDeviceDecisions } from './provider/device-codes.ts';
 import { createAuditLog } from './storage/audit.ts';
 import type { Storage } from './storage/open.ts';
 import type { Logger } from './telemetry/logger.ts';
+import type { Metrics } from './telemetry/metrics.ts';
 import type { Accounts } from './users/accounts.ts';
 import type { SecondFactors } from './users/second-factors.ts';
 import { createThrottle } from './users/throttle.ts';
@@ -30,6 +31,7 @@ export interface PeopleDependencies {
   readonly settings: Settings;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   readonly storage: Storage<ClientMetadata>;
   readonly accounts: Accounts;
   readonly secondFactors: SecondFactors;

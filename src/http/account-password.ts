@@ -66,7 +66,8 @@ async function changePassword(
   const [current, next] = [single(form, 'current_password'), single(form, 'new_password')];
   if (current === undefined || next === undefined || errors.next || errors.repeat)
     return { errors, status: 422 };
-  const budgets = throttle.forLogin({ username: user.username, ip: by.ip, device: session.uid });
+  const guess = { username: user.username, ip: by.ip, device: session.uid };
+  const budgets = throttle.forLogin(guess);
   const throttled = ({ retryAfter }: { retryAfter: number }): PasswordFaults => ({
     errors: { current: 'throttled' },
     status: 429,
@@ -74,13 +75,16 @@ async function changePassword(
   });
   const blocked = await throttle.check(budgets);
   if (blocked) return throttled(blocked);
+  const leave = throttle.enter(guess);
+  if (!leave) return throttled({ retryAfter: 1 });
   const generation = await accounts
     .changePassword(user.id, { current, next }, session.uid, by)
     .catch((error: unknown) => {
       // Changed by somebody else in the same moment: the password that was checked is not the current one any more.
       if (error instanceof PortcullisError && error.code === 'user_changed') return undefined;
       throw error;
-    });
+    })
+    .finally(leave);
   if (generation !== undefined) {
     await throttle.succeed(budgets);
     return undefined;

@@ -2,12 +2,12 @@
 import type { Context } from 'koa';
 import { PortcullisError } from '../lib/errors.ts';
 import { ACR_MFA } from '../provider/acr.ts';
-import type { Changes } from '../storage/changes.ts';
 import type { UserRecord } from '../storage/user-record.ts';
 import type { Accounts } from '../users/accounts.ts';
 import type { SecondFactors } from '../users/second-factors.ts';
-import type { Throttle, Throttled } from '../users/throttle.ts';
+import type { Throttled } from '../users/throttle.ts';
 import { originOf } from './context.ts';
+import { recordThrottled, type ThrottledDependencies } from './throttled.ts';
 import type { KnownDevices } from './known-devices.ts';
 import { single, type Form } from './request-body.ts';
 import { openField, sealField, type SealedFields } from './sealed-field.ts';
@@ -42,12 +42,11 @@ export function offerPasskey(deps: PasskeyStepDependencies, subject: string): Lo
 
 /** @param form `asked`, and `credential`: what the browser answered to it */
 export async function passkeyStep(
-  deps: PasskeyStepDependencies & {
-    readonly accounts: Accounts;
-    readonly changes: Changes;
-    readonly devices: KnownDevices;
-    readonly throttle: Throttle;
-  },
+  deps: PasskeyStepDependencies &
+    ThrottledDependencies & {
+      readonly accounts: Accounts;
+      readonly devices: KnownDevices;
+    },
   ctx: Context,
   form: Form,
   { clientId, subject }: Attempt,
@@ -65,8 +64,9 @@ export async function passkeyStep(
   // Nobody can know the id of a key that they never saw, so those that there are have budgets of their own.
   const budgets =
     owner === undefined ? throttle.forGuess('passkey', about.ip) : throttle.forSecondFactor(owner, about.ip);
-  const refuse = async ({ retryAfter }: Throttled): Promise<SignIn> => {
-    await changes.record({ type: 'login.throttled', ...about, detail: {} });
+  const refuse = async (refused: Throttled): Promise<SignIn> => {
+    const { retryAfter } = refused;
+    await recordThrottled(deps, refused, about);
     return { page: { error: 'throttled', status: 429, retryAfterSeconds: retryAfter } };
   };
   const blocked = await throttle.check(budgets);

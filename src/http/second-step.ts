@@ -2,21 +2,19 @@
 import type { Context } from 'koa';
 import { PortcullisError } from '../lib/errors.ts';
 import { ACR_MFA } from '../provider/acr.ts';
-import type { Changes } from '../storage/changes.ts';
 import type { DataKeys } from '../storage/data-keys.ts';
 import type { SecondFactorRecord } from '../storage/second-factors.ts';
 import type { Accounts } from '../users/accounts.ts';
 import type { Proof, SecondFactors } from '../users/second-factors.ts';
-import type { Throttle, Throttled } from '../users/throttle.ts';
+import type { Throttled } from '../users/throttle.ts';
 import { originOf } from './context.ts';
+import { recordThrottled, type ThrottledDependencies } from './throttled.ts';
 import { single, type Form } from './request-body.ts';
 import { openField, sealField, type SealedFields } from './sealed-field.ts';
 import type { Attempt, Login, Second, SignIn } from './sign-in.ts';
 
-export interface SecondStepDependencies extends SealedFields {
+export interface SecondStepDependencies extends SealedFields, ThrottledDependencies {
   readonly accounts: Accounts;
-  readonly throttle: Throttle;
-  readonly changes: Changes;
   readonly secondFactors: SecondFactors;
   readonly dataKeys: DataKeys;
 }
@@ -104,8 +102,9 @@ export async function secondStep(
   const who = { ...originOf(ctx), actor: `user:${userId}` };
   const about = { ...who, userId, ...(clientId === undefined ? {} : { clientId }) };
   const budgets = throttle.forSecondFactor(userId, who.ip);
-  const refuse = async ({ retryAfter }: Throttled): Promise<SignIn> => {
-    await changes.record({ type: 'login.throttled', ...about, detail: {} });
+  const refuse = async (refused: Throttled): Promise<SignIn> => {
+    const { retryAfter } = refused;
+    await recordThrottled(deps, refused, about);
     return again({ error: 'throttled', status: 429, retryAfterSeconds: retryAfter });
   };
   const blocked = await throttle.check(budgets);

@@ -3,6 +3,7 @@ import type { Context } from 'koa';
 import { ACR_PASSWORD } from '../provider/acr.ts';
 import type { Throttled } from '../users/throttle.ts';
 import { originOf } from './context.ts';
+import { recordThrottled } from './throttled.ts';
 import type { KnownAccounts } from './known-accounts.ts';
 import type { KnownDevices } from './known-devices.ts';
 import { single, type Form } from './request-body.ts';
@@ -81,14 +82,18 @@ async function prove(deps: SignInDependencies, ctx: Context, form: Form, attempt
   const password = single(form, 'password');
   if (username === undefined || password === undefined) return { page: { error: 'missing', status: 400 } };
   const about = { ...originOf(ctx), ...(clientId === undefined ? {} : { clientId }) };
-  const budgets = throttle.forLogin({ username, ip: about.ip, device: devices.of(ctx, username) });
-  const refuse = async ({ retryAfter }: Throttled): Promise<SignIn> => {
-    await changes.record({ type: 'login.throttled', ...about, detail: {} });
+  const guess = { username, ip: about.ip, device: devices.of(ctx, username) };
+  const budgets = throttle.forLogin(guess);
+  const refuse = async (refused: Throttled): Promise<SignIn> => {
+    const { retryAfter } = refused;
+    await recordThrottled(deps, refused, about);
     return { page: { error: 'throttled', status: 429, retryAfterSeconds: retryAfter } };
   };
   const blocked = await throttle.check(budgets);
   if (blocked) return refuse(blocked);
-  const found = await accounts.authenticate(username, password);
+  const leave = throttle.enter(guess);
+  if (!leave) return refuse({ retryAfter: 1 });
+  const found = await accounts.authenticate(username, password).finally(leave);
   if (!found.ok) {
     const used = await throttle.fail(budgets);
     if (used) return refuse(used); // parallel guesses used up the budget

@@ -11,17 +11,23 @@ export interface Counter {
   readonly quietMs: number;
 }
 
+/** The counter that refuses, and until when (epoch milliseconds). */
+export interface Block {
+  readonly key: Uint8Array;
+  readonly until: number;
+}
+
 export interface Throttles {
-  /** When the last of these blocks ends (epoch milliseconds); undefined when none is in force. */
-  blockedUntil(keys: readonly Uint8Array[]): Promise<number | undefined>;
+  /** Of these blocks the one that ends last; undefined when none is in force. */
+  blocked(keys: readonly Uint8Array[]): Promise<Block | undefined>;
   /**
    * Counts one failure on each counter, unless one of them is blocked. Atomic: of parallel failures, those after the
    * one that blocked count nothing.
-   * @returns the end of the block that was in force (epoch milliseconds)
+   * @returns the block that was in force
    */
-  fail(counters: readonly Counter[]): Promise<number | undefined>;
+  fail(counters: readonly Counter[]): Promise<Block | undefined>;
   /** Starts a counter anew, unless one of `keys` is blocked; the same answer as `fail`. */
-  clear(key: Uint8Array, keys: readonly Uint8Array[]): Promise<number | undefined>;
+  clear(key: Uint8Array, keys: readonly Uint8Array[]): Promise<Block | undefined>;
 }
 
 const places = (count: number, from: number): string =>
@@ -31,17 +37,17 @@ export function createThrottles({ sql, transaction, kind }: Database, clock: Clo
   const blocked = async (
     tx: Pick<typeof sql, 'read'>,
     keys: readonly Uint8Array[],
-  ): Promise<number | undefined> => {
-    const rows = await tx.read<{ until: number }>(
+  ): Promise<Block | undefined> => {
+    const rows = await tx.read<Block>(
       `throttles.blocked.${keys.length}`,
-      `SELECT blocked_until AS until FROM throttles
+      `SELECT key, blocked_until AS until FROM throttles
        WHERE blocked_until > $1 AND key IN (${places(keys.length, 2)})`,
       [clock.now(), ...keys],
     );
-    return rows.length === 0 ? undefined : Math.max(...rows.map(({ until }) => until));
+    return rows.toSorted((a, b) => b.until - a.until)[0];
   };
   return {
-    blockedUntil: (keys) => blocked(sql, keys),
+    blocked: (keys) => blocked(sql, keys),
     fail: (counters) =>
       transaction(async (tx) => {
         const now = clock.now();
@@ -57,22 +63,22 @@ export function createThrottles({ sql, transaction, kind }: Database, clock: Clo
             [key, now + quietMs, now],
           );
         }
-        const until = await blocked(
+        const block = await blocked(
           tx,
           sorted.map(({ key }) => key),
         );
-        if (until !== undefined) return until;
+        if (block !== undefined) return block;
         for (const { key, blockMs, quietMs } of sorted) {
           const { rows } = await tx.write<{ failures: number }>(
             'throttles.count',
             `UPDATE throttles SET failures = failures + 1, expires_at = $2 WHERE key = $1 RETURNING failures`,
             [key, now + quietMs],
           );
-          const block = blockMs(rows[0]?.failures ?? 0);
-          if (block > 0) {
+          const length = blockMs(rows[0]?.failures ?? 0);
+          if (length > 0) {
             await tx.write('throttles.block', `UPDATE throttles SET blocked_until = $2 WHERE key = $1`, [
               key,
-              now + block,
+              now + length,
             ]);
           }
         }
@@ -82,10 +88,10 @@ export function createThrottles({ sql, transaction, kind }: Database, clock: Clo
       transaction(async (tx) => {
         const lock = kind === 'postgresql' ? ' FOR UPDATE' : '';
         await tx.read('throttles.lock', `SELECT key FROM throttles WHERE key = $1${lock}`, [key]);
-        const until = await blocked(tx, keys);
-        if (until === undefined)
+        const block = await blocked(tx, keys);
+        if (block === undefined)
           await tx.write('throttles.clear', `DELETE FROM throttles WHERE key = $1`, [key]);
-        return until;
+        return block;
       }),
   };
 }

@@ -5,8 +5,9 @@
 import { isIPv6 } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import type { DataKeys } from '../storage/data-keys.ts';
-import type { Counter, Throttles } from '../storage/throttles.ts';
+import type { Block, Counter, Throttles } from '../storage/throttles.ts';
 import { usernameKey } from '../storage/users.ts';
+import { createInFlight } from './in-flight.ts';
 
 /** How failures of one kind are answered. */
 export interface ThrottlePolicy {
@@ -26,6 +27,11 @@ const HOUR = 3_600_000;
 const ACCOUNT: ThrottlePolicy = { free: 5, step: 1, firstMs: 1_000, longestMs: HOUR / 4, quietMs: HOUR };
 /** Many people may share an address. */
 const ADDRESS: ThrottlePolicy = { free: 50, step: 10, firstMs: 1_000, longestMs: HOUR / 4, quietMs: HOUR };
+/** Of IPv6, a provider gives a customer 2^8 subnets, or 2^16 of them; others have a whole /48 of customers. */
+const SITE: ThrottlePolicy = { ...ADDRESS, free: 200, step: 40 };
+
+/** Password checks that may run or wait at once in this process, of the hundred that may. */
+const AT_ONCE = { account: 10, address: 20, site: 40 } as const;
 
 /** Milliseconds that the `failures`-th failure blocks. */
 export function blockMs({ free, step, firstMs, longestMs }: ThrottlePolicy, failures: number): number {
@@ -39,6 +45,8 @@ export type Budgets = readonly [account: Counter, ...others: Counter[]];
 /** A refusal; seconds, for Retry-After. */
 export interface Throttled {
   readonly retryAfter: number;
+  /** Undefined when it is none, but too much at once. */
+  readonly block?: Block;
 }
 
 /** One attempt to sign in. */
@@ -59,6 +67,14 @@ export interface Throttle {
    * @param by beside the address, what whoever guesses must hold
    */
   forGuess(what: string, ip: string, by?: string): Budgets;
+  /**
+   * Takes a place for the check of a password: so that neither an address nor guesses at one account take up the
+   * whole queue. The caller gives it back.
+   * @returns undefined when there is none, to be answered as throttled
+   */
+  enter(attempt: LoginAttempt): (() => void) | undefined;
+  /** Whether this is the first refusal by its block, on whatever node: true for one caller. Others need no audit row. */
+  first(refused: Throttled): Promise<boolean>;
   /** The refusal, when one of the budgets is used up. */
   check(budgets: Budgets): Promise<Throttled | undefined>;
   /**
@@ -70,48 +86,87 @@ export interface Throttle {
 }
 
 /** What an address is counted under: all of an IPv6 subnet is one (a host has 2^64 addresses to choose from). */
-export function addressKey(ip: string): string {
+export const addressKey = (ip: string): string => prefixOf(ip, 4) ?? ip;
+
+/** The IPv6 site of an address; undefined for IPv4. */
+export function siteKey(ip: string): string | undefined {
+  const site = prefixOf(ip, 3);
+  return site?.includes(':') ? site : undefined;
+}
+
+/** The first groups of an IPv6 address, or the IPv4 address in it; undefined for anything else. */
+function prefixOf(ip: string, length: 3 | 4): string | undefined {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1];
-  if (mapped !== undefined || !isIPv6(ip)) return mapped ?? ip;
+  if (mapped !== undefined || !isIPv6(ip)) return mapped;
   const [head = '', tail] = (ip.split('%')[0] ?? '').toLowerCase().split('::');
   const groups = (part: string | undefined): string[] => part?.split(':').filter(Boolean) ?? [];
   const missing = tail === undefined ? 0 : 8 - groups(head).length - groups(tail).length;
   const all = [...groups(head), ...Array.from({ length: Math.max(missing, 0) }, () => '0'), ...groups(tail)];
   return `${all
-    .slice(0, 4)
+    .slice(0, length)
     .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`;
+    .join(':')}::/${length * 16}`;
 }
 
 export function createThrottle(
   store: Throttles,
   keys: DataKeys,
   clock: Clock,
-  policies: { readonly account?: ThrottlePolicy; readonly address?: ThrottlePolicy } = {},
+  policies: { readonly [P in 'account' | 'address' | 'site']?: ThrottlePolicy } = {},
 ): Throttle {
   const counter = (policy: ThrottlePolicy, ...name: string[]): Counter => ({
     key: keys.hash('throttle', JSON.stringify(name)),
     blockMs: (failures) => blockMs(policy, failures),
     quietMs: policy.quietMs,
   });
-  const { account = ACCOUNT, address = ADDRESS } = policies;
+  const { account = ACCOUNT, address = ADDRESS, site = SITE } = policies;
+  const inFlight = createInFlight();
+  /** The counters of where a request comes from. */
+  const places = (
+    policy: ThrottlePolicy,
+    wider: ThrottlePolicy,
+    what: string,
+    ip: string,
+  ): [Counter, ...Counter[]] => {
+    const around = siteKey(ip);
+    return [
+      counter(policy, what, addressKey(ip)),
+      ...(around === undefined ? [] : [counter(wider, what, around)]),
+    ];
+  };
   const keysOf = (budgets: Budgets) => budgets.map(({ key }) => key);
-  const refusal = (until: number | undefined): Throttled | undefined =>
-    until === undefined ? undefined : { retryAfter: Math.max(1, Math.ceil((until - clock.now()) / 1000)) };
+  const refusal = (block: Block | undefined): Throttled | undefined =>
+    block && { retryAfter: Math.max(1, Math.ceil((block.until - clock.now()) / 1000)), block };
   return {
     forLogin: ({ username, ip, device }) =>
       device === undefined
-        ? [counter(account, 'account', usernameKey(username)), counter(address, 'address', addressKey(ip))]
+        ? [counter(account, 'account', usernameKey(username)), ...places(address, site, 'address', ip)]
         : [counter(account, 'device', usernameKey(username), device)],
     forSecondFactor: (userId, ip) => [
       counter(account, 'second factor', userId),
-      counter(address, 'address', addressKey(ip)),
+      ...places(address, site, 'address', ip),
     ],
     forGuess: (what, ip, by) => [
-      counter(account, what, addressKey(ip)),
+      ...places(account, address, what, ip),
       ...(by === undefined ? [] : [counter(account, what, 'by', by)]),
     ],
-    check: async (budgets) => refusal(await store.blockedUntil(keysOf(budgets))),
+    enter({ username, ip, device }) {
+      const around = siteKey(ip);
+      return inFlight.enter([
+        // Whoever guesses at an account does not keep its owner out, on a device that is known.
+        [JSON.stringify(['account', usernameKey(username), device]), AT_ONCE.account],
+        [JSON.stringify(['address', addressKey(ip)]), AT_ONCE.address],
+        ...(around === undefined ? [] : [[JSON.stringify(['site', around]), AT_ONCE.site] as const]),
+      ]);
+    },
+    async first({ block }) {
+      if (!block) return false;
+      const key = keys.hash('throttle notice', Buffer.from(block.key).toString('base64url'));
+      if (await store.blocked([key])) return false;
+      const left = Math.max(1, block.until - clock.now());
+      return (await store.fail([{ key, blockMs: () => left, quietMs: left + 1 }])) === undefined;
+    },
+    check: async (budgets) => refusal(await store.blocked(keysOf(budgets))),
     fail: async (budgets) => refusal(await store.fail(budgets)),
     succeed: async (budgets) => refusal(await store.clear(budgets[0].key, keysOf(budgets))),
   };

@@ -3,6 +3,7 @@ import argon2 from 'argon2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { databaseKinds } from '../support/databases.ts';
 import { admin, HOUR, openWorld, refusal, type World } from './world.ts';
+import { createThrottle } from '../../src/users/throttle.ts';
 
 const PASSWORD = 'seven green herons at dusk';
 const OTHER = 'another fine long sentence';
@@ -202,7 +203,7 @@ describe.each(databaseKinds)('accounts on %s', (kind) => {
       expect(await world.throttle.check(guess)).toBeUndefined();
       await fail(1, guess);
       for (const seconds of [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]) {
-        expect(await world.throttle.check(budgets('VICTIM', '198.51.100.9'))).toEqual({
+        expect(await world.throttle.check(budgets('VICTIM', '198.51.100.9'))).toMatchObject({
           retryAfter: seconds,
         });
         world.time.now += seconds * 1000;
@@ -212,14 +213,44 @@ describe.each(databaseKinds)('accounts on %s', (kind) => {
 
     it('treats a name that nobody has the same, and other accounts as before', async () => {
       await fail(6, budgets('no-such-user', '203.0.113.2'));
-      expect(await world.throttle.check(budgets('no-such-user', '203.0.113.3'))).toEqual({ retryAfter: 1 });
+      expect(await world.throttle.check(budgets('no-such-user', '203.0.113.3'))).toMatchObject({
+        retryAfter: 1,
+      });
       expect(await world.throttle.check(budgets('somebody-else', '203.0.113.2'))).toBeUndefined();
     });
 
     it('blocks an address after fifty failures over any accounts', async () => {
       for (let i = 0; i < 51; i++) await fail(1, budgets(`user${i}`, '2001:db8:0:1::1'));
-      expect(await world.throttle.check(budgets('fresh', '2001:db8:0:1:ffff::2'))).toEqual({ retryAfter: 1 });
+      expect(await world.throttle.check(budgets('fresh', '2001:db8:0:1:ffff::2'))).toMatchObject({
+        retryAfter: 1,
+      });
       expect(await world.throttle.check(budgets('fresh', '2001:db8:0:2::1'))).toBeUndefined();
+    });
+
+    it('blocks an IPv6 site, whichever of its subnets guesses', async () => {
+      const policy = { free: 2, step: 1, firstMs: 1_000, longestMs: 5_000, quietMs: 60_000 };
+      const throttle = createThrottle(world.throttles, world.dataKeys, world.clock, { site: policy });
+      const from = (ip: string) => throttle.forLogin({ username: `of ${ip}`, ip });
+      for (let i = 0; i < 3; i++) expect(await throttle.fail(from(`2001:db8:77:${i}::1`))).toBeUndefined();
+      for (const budgets of [from('2001:db8:77:9::1'), throttle.forSecondFactor('user', '2001:db8:77:9::1')])
+        expect(await throttle.check(budgets)).toMatchObject({ retryAfter: 1 });
+      expect(await throttle.check(from('2001:db8:78:9::1'))).toBeUndefined();
+    });
+
+    it('tells of each block once, of any number that it refuses', async () => {
+      const guess = budgets('told', '203.0.113.77');
+      await fail(6, guess);
+      const firsts = async (): Promise<number> => {
+        const refused = await world.throttle.check(guess);
+        if (!refused) throw new Error('not refused');
+        const told = await Promise.all(Array.from({ length: 10 }, () => world.throttle.first(refused)));
+        return told.filter(Boolean).length;
+      };
+      expect([await firsts(), await firsts()]).toEqual([1, 0]);
+      world.time.now += 1_000;
+      await fail(1, guess);
+      expect([await firsts(), await firsts()]).toEqual([1, 0]);
+      expect(await world.throttle.first({ retryAfter: 1 })).toBe(false);
     });
 
     it('counts nothing while a block is in force, however many guess at once', async () => {
@@ -227,7 +258,7 @@ describe.each(databaseKinds)('accounts on %s', (kind) => {
       const answers = await Promise.all(Array.from({ length: 30 }, () => world.throttle.fail(guess)));
       expect(answers.filter((answer) => answer === undefined)).toHaveLength(6);
       expect(answers.filter((answer) => answer?.retryAfter === 1)).toHaveLength(24);
-      expect(await world.throttle.succeed(guess)).toEqual({ retryAfter: 1 }); // right, but too late
+      expect(await world.throttle.succeed(guess)).toMatchObject({ retryAfter: 1 }); // right, but too late
     });
 
     it("forgets an account's failures at a success, never an address's", async () => {
@@ -240,14 +271,14 @@ describe.each(databaseKinds)('accounts on %s', (kind) => {
         await fail(1, budgets(`f${i}`, '203.0.113.5'));
         await world.throttle.succeed(budgets(`f${i}`, '203.0.113.5'));
       }
-      expect(await world.throttle.check(budgets('any', '203.0.113.5'))).toEqual({ retryAfter: 1 });
+      expect(await world.throttle.check(budgets('any', '203.0.113.5'))).toMatchObject({ retryAfter: 1 });
     });
 
     it('gives a known device a budget that strangers cannot use up', async () => {
       await fail(6, budgets('known', '203.0.113.6'));
       expect(await world.throttle.check(budgets('known', '203.0.113.7', 'laptop'))).toBeUndefined();
       await fail(6, budgets('known', '203.0.113.7', 'laptop'));
-      expect(await world.throttle.check(budgets('known', '203.0.113.7', 'laptop'))).toEqual({
+      expect(await world.throttle.check(budgets('known', '203.0.113.7', 'laptop'))).toMatchObject({
         retryAfter: 1,
       });
     });
@@ -259,7 +290,7 @@ describe.each(databaseKinds)('accounts on %s', (kind) => {
       await fail(5, guess);
       expect(await world.throttle.check(guess)).toBeUndefined();
       await fail(1, guess);
-      expect(await world.throttle.check(guess)).toEqual({ retryAfter: 1 });
+      expect(await world.throttle.check(guess)).toMatchObject({ retryAfter: 1 });
     });
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { addressKey, blockMs } from '../../src/users/throttle.ts';
+import { createInFlight } from '../../src/users/in-flight.ts';
+import { addressKey, blockMs, siteKey } from '../../src/users/throttle.ts';
 
 describe('throttling', () => {
   it('blocks for longer with each step of failures beyond the free ones, up to a limit', () => {
@@ -24,5 +25,40 @@ describe('throttling', () => {
     ['unknown', 'unknown'],
   ])('counts %s under %s', (ip, key) => {
     expect(addressKey(ip)).toBe(key);
+  });
+
+  it.each([
+    ['192.0.2.1', undefined],
+    ['::ffff:192.0.2.1', undefined],
+    ['unknown', undefined],
+    ['2001:0db8:0001:0002::', '2001:db8:1::/48'],
+    ['1::2:3:4:5:6:7', '1:0:2::/48'],
+  ])('the site of %s is %s', (ip, key) => {
+    expect(siteKey(ip)).toBe(key);
+  });
+
+  it('lets as many in at once as there are places under each name, and none under some only', () => {
+    const { enter } = createInFlight();
+    const first = enter([
+      ['a', 1],
+      ['b', 2],
+    ]);
+    expect(first).toBeDefined();
+    expect(
+      enter([
+        ['b', 2],
+        ['a', 1],
+      ]),
+    ).toBeUndefined();
+    const second = enter([['b', 2]]); // the one that was turned away took no place here
+    expect(second).toBeDefined();
+    expect(enter([['b', 2]])).toBeUndefined();
+    first?.();
+    expect(
+      enter([
+        ['a', 1],
+        ['b', 2],
+      ]),
+    ).toBeDefined();
   });
 });

@@ -165,6 +165,47 @@ describe.each(databaseKinds)('guessing on %s', (kind) => {
     expect(outcome(await signIn(browserAt(), username))).toBe('429 1');
   });
 
+  it('from one address does not take up the whole queue: others get in', async () => {
+    const username = await newUser();
+    const { accounts } = world.app.domain;
+    const checked = vi.spyOn(accounts, 'authenticate');
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    checked.mockImplementation(async () => {
+      await held;
+      return { ok: false, userId: undefined };
+    });
+    const crowd = browserAt();
+    const form = await crowd.go('/account');
+    const guess = (i: number) =>
+      crowd.submit(form, { username: `nobody-${i}`, password: WRONG }, account.ends).then(outcome);
+    const waiting = Array.from({ length: 21 }, (_, i) => guess(i));
+    expect(await Promise.race(waiting)).toBe('429 1');
+    await vi.waitFor(() => expect(checked).toHaveBeenCalledTimes(20));
+    checked.mockRestore();
+    expect(outcome(await signIn(browserAt(), username))).toBe('in');
+    release();
+    expect((await Promise.all(waiting)).filter((each) => each === '401')).toHaveLength(20);
+    expect(await guess(21)).toBe('401');
+  });
+
+  it('is written down once for each block that refuses it; the metric counts all', async () => {
+    const username = await newUser();
+    const rows = () =>
+      world.app.domain.storage.database.prisma.auditEvent.count({ where: { type: 'login.throttled' } });
+    const counted = async (): Promise<number> =>
+      Number(/logins_total\{outcome="throttled"\} (\d+)/.exec(await world.app.metrics.render())?.[1] ?? 0);
+    const browser = browserAt();
+    const guess = () => signIn(browser, username, WRONG, account);
+    await fail(username, 6);
+    const [before, metric] = [await rows(), await counted()];
+    expect(await times(8, guess)).toEqual(Array(8).fill('429 1'));
+    expect([(await rows()) - before, (await counted()) - metric]).toEqual([1, 8]);
+    await fail(username, 1, 1);
+    expect(await times(3, guess)).toEqual(Array(3).fill('429 2'));
+    expect([(await rows()) - before, (await counted()) - metric]).toEqual([2, 11]);
+  });
+
   it('is what is counted: signing in is not, however often', async () => {
     const username = await newUser();
     const browser = browserAt();
