@@ -40,6 +40,7 @@ import { createLogger, type Logger } from './telemetry/logger.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { createTracing } from './telemetry/tracing.ts';
 import { createAccounts, type Accounts } from './users/accounts.ts';
+import { passwordPolicy } from './users/password-policy.ts';
 import { createPasswords } from './users/passwords.ts';
 import { createSecondFactors } from './users/second-factors.ts';
 import { VERSION } from './lib/version.ts';
@@ -122,7 +123,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const offers = offersOf(settings);
   const show = createShowPage(views, basePath, offers);
   const users = storage.users;
-  const accounts = createAccounts(users, createPasswords());
+  const accounts = createAccounts(users, createPasswords(), await passwordPolicy(settings.passwordPolicy));
   const administration = createClientAdministration({
     store: storage.clients,
     apis,

@@ -186,6 +186,12 @@ export const definitions = {
     'closed',
     '`open`: people make accounts by themselves, with a confirmed e-mail address',
   ),
+  passwordPolicy: setting(
+    'PORTCULLIS_PASSWORD_POLICY',
+    read.passwordPolicy,
+    'length',
+    'what a new password needs: `length`: 12 characters; `strength`: 8 characters and a zxcvbn score of 3 or more',
+  ),
   accountDeletion: setting(
     'PORTCULLIS_ACCOUNT_DELETION',
     read.flag,

@@ -34,6 +34,7 @@ export const describeSettings = (
   PORTCULLIS_DEFAULT_API: settings.defaultApi,
   PORTCULLIS_DPOP_NONCES: settings.dpopNonces,
   PORTCULLIS_REGISTRATION: settings.registration,
+  PORTCULLIS_PASSWORD_POLICY: settings.passwordPolicy,
   PORTCULLIS_ACCOUNT_DELETION: settings.accountDeletion,
   PORTCULLIS_BRAND_NAME: settings.brand.name,
   PORTCULLIS_BRAND_LOGO: settings.brand.logo ?? null,

@@ -42,6 +42,8 @@ export interface Settings {
   /** Whether DPoP proofs may, or must, hold a nonce of this server. */
   readonly dpopNonces: 'off' | 'offered' | 'required';
   readonly registration: 'open' | 'closed';
+  /** See `users/password-policy.ts`. */
+  readonly passwordPolicy: 'length' | 'strength';
   /** Whether people may delete their own accounts. */
   readonly accountDeletion: boolean;
   readonly brand: {
@@ -205,6 +207,7 @@ function assemble(
     defaultApi,
     dpopNonces: values.dpopNonces ?? 'off',
     registration,
+    passwordPolicy: values.passwordPolicy ?? 'length',
     accountDeletion: values.accountDeletion ?? false,
     brand: { name: values.brandName ?? 'Portcullis', logo: values.brandLogo, accent: values.brandAccent },
     smtpUrl: values.smtpUrl,

@@ -65,6 +65,8 @@ export const brandAccent = z.string().transform((text, ctx) => {
     : fault(ctx, 'must be two colours, for light and for dark pages: #rrggbb,#rrggbb');
 });
 
+export const passwordPolicy = z.enum(['length', 'strength'], { error: 'must be length or strength' });
+
 /** Yes or no. */
 export const flag = z
   .enum(['true', 'false'], { error: 'must be true or false' })

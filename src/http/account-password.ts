@@ -2,7 +2,7 @@
 import { PortcullisError } from '../lib/errors.ts';
 import type { UserRecord } from '../storage/user-record.ts';
 import type { Accounts } from '../users/accounts.ts';
-import { checkPassword, MIN_PASSWORD_CHARACTERS } from '../users/password-policy.ts';
+import type { PasswordPolicy } from '../users/password-policy.ts';
 import type { Throttle } from '../users/throttle.ts';
 import type { Confirm } from './account-confirm.ts';
 import { common, visitorOf, type AccountSection, type Visit } from './account-section.ts';
@@ -19,8 +19,8 @@ interface PasswordFaults {
 
 type NextFault = NonNullable<NewPasswordErrors['next']>;
 
-function nextFault(owner: PasswordOwner, next: string): NextFault | undefined {
-  const fault = checkPassword(next, owner);
+function nextFault(policy: PasswordPolicy, owner: PasswordOwner, next: string): NextFault | undefined {
+  const fault = policy.check(next, owner);
   if (fault === undefined) return undefined;
   const words: Readonly<Record<string, NextFault>> = { too_short: 'short', too_long: 'long' };
   return words[fault] ?? 'common';
@@ -29,18 +29,22 @@ function nextFault(owner: PasswordOwner, next: string): NextFault | undefined {
 type PasswordOwner = Pick<UserRecord, 'username' | 'email'>;
 
 /** What is wrong with a new password and its repetition: `new_password` and `repeat_password`. */
-export function newPasswordFaults(owner: PasswordOwner, form: Form): NewPasswordErrors | undefined {
+export function newPasswordFaults(
+  policy: PasswordPolicy,
+  owner: PasswordOwner,
+  form: Form,
+): NewPasswordErrors | undefined {
   const [next, repeat] = [single(form, 'new_password'), single(form, 'repeat_password')];
   const faults: NewPasswordErrors = {
-    next: next === undefined ? 'missing' : nextFault(owner, next),
+    next: next === undefined ? 'missing' : nextFault(policy, owner, next),
     repeat: repeat === undefined ? 'missing' : repeat === next ? undefined : 'different',
   };
   return faults.next || faults.repeat ? faults : undefined;
 }
 
-function faultsOf(user: UserRecord, form: Form): PasswordFaults['errors'] {
+function faultsOf(policy: PasswordPolicy, user: UserRecord, form: Form): PasswordFaults['errors'] {
   const current = single(form, 'current_password');
-  const faults = newPasswordFaults(user, form);
+  const faults = newPasswordFaults(policy, user, form);
   const same = current !== undefined && single(form, 'new_password') === current;
   return { ...faults, ...(same && { next: 'same' }), current: current === undefined ? 'missing' : undefined };
 }
@@ -62,7 +66,7 @@ async function changePassword(
 ): Promise<PasswordFaults | undefined> {
   const { user, session } = visit;
   const by = visitorOf(visit);
-  const errors = faultsOf(user, form);
+  const errors = faultsOf(accounts.passwordPolicy, user, form);
   const [current, next] = [single(form, 'current_password'), single(form, 'new_password')];
   if (current === undefined || next === undefined || errors.next || errors.repeat)
     return { errors, status: 422 };
@@ -106,7 +110,7 @@ export function createPasswordSection(
         ...common(visit),
         section: 'password',
         account: { username: visit.user.username, name: visit.user.name },
-        minLength: MIN_PASSWORD_CHARACTERS,
+        minLength: deps.accounts.passwordPolicy.minLength,
         ...faults,
       },
       status,

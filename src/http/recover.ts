@@ -2,7 +2,6 @@
 import type { Context } from 'koa';
 import { newPasswordFaults } from './account-password.ts';
 import { originOf } from './context.ts';
-import { MIN_PASSWORD_CHARACTERS } from '../users/password-policy.ts';
 import { localeOf } from './pages.ts';
 import { single, type Form } from './request-body.ts';
 import { say, tokenOf, type VisitorPage, type VisitorPageDependencies } from './visitor-page.ts';
@@ -35,7 +34,7 @@ export function createRecover(deps: VisitorPageDependencies): VisitorPage {
       ...common(ctx),
       fields: { token },
       account: { username },
-      minLength: MIN_PASSWORD_CHARACTERS,
+      minLength: accounts.passwordPolicy.minLength,
     };
     return show(ctx, { ...form, step: 'set', errors }, errors ? 422 : 200);
   };
@@ -44,7 +43,7 @@ export function createRecover(deps: VisitorPageDependencies): VisitorPage {
     const link = await mailing.links.find('recover', token);
     if (!link) return expired(ctx);
     const user = await accounts.get(link.userId);
-    const faults = newPasswordFaults(user, form);
+    const faults = newPasswordFaults(accounts.passwordPolicy, user, form);
     if (faults) return setPage(ctx, token, faults);
     const by = { ...originOf(ctx), actor: `user:${user.id}` };
     const next = single(form, 'new_password') ?? '';

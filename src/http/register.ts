@@ -2,7 +2,6 @@
 import type { Context } from 'koa';
 import { z } from 'zod';
 import { PortcullisError } from '../lib/errors.ts';
-import { MIN_PASSWORD_CHARACTERS } from '../users/password-policy.ts';
 import type { Throttled } from '../users/throttle.ts';
 import { newPasswordFaults } from './account-password.ts';
 import { originOf } from './context.ts';
@@ -43,7 +42,7 @@ export function createRegister(deps: VisitorPageDependencies): VisitorPage {
   ): void => {
     const typed = { username: single(form, 'username') ?? (errors ? '' : email), name: single(form, 'name') };
     const page = { ...common(ctx), step: 'create', fields: { token }, email } as const;
-    const minLength = MIN_PASSWORD_CHARACTERS;
+    const { minLength } = accounts.passwordPolicy;
     const retryAfterSeconds = refused?.retryAfter;
     if (refused) ctx.set('retry-after', String(refused.retryAfter));
     const status = refused ? 429 : errors ? 422 : 200;
@@ -55,7 +54,7 @@ export function createRegister(deps: VisitorPageDependencies): VisitorPage {
     if (!link) return expired(ctx);
     const { email } = link;
     const [username, name] = [single(form, 'username'), single(form, 'name')];
-    const faults = newPasswordFaults({ username: username ?? '', email }, form);
+    const faults = newPasswordFaults(accounts.passwordPolicy, { username: username ?? '', email }, form);
     if (username === undefined)
       return createPage(ctx, token, email, form, { ...faults, username: 'missing' });
     if (faults) return createPage(ctx, token, email, form, faults);

@@ -8,6 +8,7 @@ import { usernameTaken, type UserRecord } from '../storage/user-record.ts';
 import type { UserDocument, UserFilter, UserStore } from '../storage/users.ts';
 import { versionMismatch } from '../storage/versions.ts';
 import type { AuditEvent, EventOf } from '../telemetry/events.ts';
+import { lengthPolicy, type PasswordPolicy } from './password-policy.ts';
 import type { Passwords } from './passwords.ts';
 import { mergeUser, parseUser, requireGoodPassword, type UserInput } from './user-document.ts';
 
@@ -28,6 +29,8 @@ export interface ProvedAddress {
  * or whichever; another by now is `version_mismatch` (412).
  */
 export interface Accounts {
+  /** What new passwords must be. */
+  readonly passwordPolicy: PasswordPolicy;
   /** Takes as long for a name that does not exist; a disabled user is like a wrong password. */
   authenticate(username: string, password: string): Promise<Authentication>;
   get(id: string): Promise<UserRecord>;
@@ -96,7 +99,7 @@ const inputOf = (user: UserRecord): Omit<UserInput, 'password'> => ({
 const MAX_TRIES = 10;
 
 /** Composes the store and the password hashing. */
-export function createAccounts(store: UserStore, passwords: Passwords): Accounts {
+export function createAccounts(store: UserStore, passwords: Passwords, policy = lengthPolicy): Accounts {
   const get = async (id: string): Promise<UserRecord> => {
     const user = await store.findById(id);
     if (!user) throw new PortcullisError('not_found', 404, 'There is no such user.');
@@ -115,6 +118,7 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
     detail: { by: actor },
   });
   const accounts: Accounts = {
+    passwordPolicy: policy,
     async authenticate(username, password) {
       const found = await store.credentials({ username });
       const { ok, rehash } = await passwords.verifyPassword(found?.passwordHash, password);
@@ -127,18 +131,18 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
     get,
     list: (filter, page) => store.list(filter, page),
     async create(document, by, proof) {
-      const input = parseUser(document);
+      const input = parseUser(document, policy);
       if (await store.findByUsername(input.username)) throw usernameTaken();
       const id = subjectId();
       const event = { type: 'user.created', ...originOf(by), userId: id, detail: {} } as const;
       return store.create({ id, ...documentOf(input) }, await hashed(input.password), event, proof);
     },
     async change(id, patch, by, version) {
-      const passwordHash = await hashed(mergeUser(inputOf(await get(id)), patch).password);
+      const passwordHash = await hashed(mergeUser(inputOf(await get(id)), patch, policy).password);
       for (let tries = 0; tries < MAX_TRIES; tries++) {
         const before = await get(id);
         if (version !== undefined && version !== before.version) throw versionMismatch();
-        const after = documentOf(mergeUser(inputOf(before), patch));
+        const after = documentOf(mergeUser(inputOf(before), patch, policy));
         const changes = { document: after, passwordHash };
         const events = eventsOf(before, after, by);
         if (passwordHash !== undefined) events.push(passwordChanged(id, 'admin', by));
@@ -158,7 +162,7 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
       await store.delete(id, { type: 'user.deleted', ...originOf(by), userId: id, detail: {} }, version);
     },
     async setPassword(id, password, by, version) {
-      requireGoodPassword(password, await get(id));
+      requireGoodPassword(password, await get(id), policy);
       await store.setPassword(
         id,
         await passwords.hashPassword(password),
@@ -170,14 +174,14 @@ export function createAccounts(store: UserStore, passwords: Passwords): Accounts
       const found = await store.credentials({ id });
       const { ok } = await passwords.verifyPassword(found?.passwordHash, current);
       if (!found?.user.enabled || !ok) return undefined;
-      requireGoodPassword(next, found.user);
+      requireGoodPassword(next, found.user, policy);
       const keep = { keepSessionUid, generation: found.user.generation };
       return store.setPassword(id, await passwords.hashPassword(next), keep, passwordChanged(id, 'user', by));
     },
     async recoverPassword(id, next, proved, by) {
       const user = await store.findById(id);
       if (!user?.enabled) return false;
-      requireGoodPassword(next, user);
+      requireGoodPassword(next, user, policy);
       const hash = await passwords.hashPassword(next);
       return unless(['user_changed', 'not_found', 'proof_used'], () =>
         store.setPassword(id, hash, proved, passwordChanged(id, 'user', by)),

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Fault, faultsOf, isObject, mergePatch } from '../lib/documents.ts';
 import { PortcullisError } from '../lib/errors.ts';
 import { claimsSchema, line } from './claims.ts';
-import { checkPassword, passwordFaultTexts } from './password-policy.ts';
+import { lengthPolicy, passwordFaultText, type PasswordPolicy } from './password-policy.ts';
 
 /** Every member that a caller may send. */
 export const userSchema = z.strictObject({
@@ -31,14 +31,19 @@ const READ_ONLY = new Set(['id', 'sub', 'created_at', 'updated_at']);
  * Validates the document of a new user and fills in defaults. A null member counts as left out.
  * @throws PortcullisError `invalid_user` (422) with every fault
  */
-export const parseUser = (input: unknown): UserInput => validate(mergePatch({}, input));
+export const parseUser = (input: unknown, policy = lengthPolicy): UserInput =>
+  validate(mergePatch({}, input), policy);
 
 /**
  * Applies a JSON merge patch (RFC 7396) to a valid document: null takes a member away. An e-mail address that
  * changes is no longer verified, unless the patch says so; likewise a phone number.
  * @throws PortcullisError `invalid_user` (422) with every fault
  */
-export function mergeUser(existing: Omit<UserInput, 'password'>, patch: unknown): UserInput {
+export function mergeUser(
+  existing: Omit<UserInput, 'password'>,
+  patch: unknown,
+  policy = lengthPolicy,
+): UserInput {
   if (!isObject(patch)) throw refusal([{ pointer: '', detail: 'must be an object' }]);
   const { email_verified: emailVerified, claims, ...rest } = existing;
   const { phone_number_verified: phoneVerified, ...otherClaims } = claims;
@@ -54,6 +59,7 @@ export function mergeUser(existing: Omit<UserInput, 'password'>, patch: unknown)
       },
       patch,
     ),
+    policy,
   );
 }
 
@@ -63,20 +69,23 @@ export function mergeUser(existing: Omit<UserInput, 'password'>, patch: unknown)
  */
 export function requireGoodPassword(
   password: unknown,
-  owner: { readonly username?: string | undefined; readonly email?: string | undefined },
+  owner: PasswordOwner,
+  policy = lengthPolicy,
 ): asserts password is string {
-  const faults = passwordFaults(password, owner);
+  const faults = passwordFaults(password, owner, policy);
   if (faults.length > 0) throw refusal(faults);
 }
 
-function passwordFaults(password: unknown, owner: Parameters<typeof checkPassword>[1]): Fault[] {
+type PasswordOwner = Parameters<PasswordPolicy['check']>[1];
+
+function passwordFaults(password: unknown, owner: PasswordOwner, policy: PasswordPolicy): Fault[] {
   const pointer = '/password';
   if (typeof password !== 'string') return [{ pointer, detail: 'must be text' }];
-  const fault = checkPassword(password, owner);
-  return fault ? [{ pointer, detail: passwordFaultTexts[fault] }] : [];
+  const fault = policy.check(password, owner);
+  return fault ? [{ pointer, detail: passwordFaultText(fault, policy) }] : [];
 }
 
-function validate(input: unknown): UserInput {
+function validate(input: unknown, policy: PasswordPolicy): UserInput {
   const result = userSchema.safeParse(input);
   const faults = result.success ? [] : faultsOf(result.error).map(explain);
   const document = isObject(input) ? input : {};
@@ -84,10 +93,14 @@ function validate(input: unknown): UserInput {
   if (document['password'] !== undefined && !bad('password')) {
     const { username, email } = document;
     faults.push(
-      ...passwordFaults(document['password'], {
-        username: typeof username === 'string' ? username : undefined,
-        email: typeof email === 'string' ? email : undefined,
-      }),
+      ...passwordFaults(
+        document['password'],
+        {
+          username: typeof username === 'string' ? username : undefined,
+          email: typeof email === 'string' ? email : undefined,
+        },
+        policy,
+      ),
     );
   }
   if (document['email_verified'] === true && document['email'] === undefined) {

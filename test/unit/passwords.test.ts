@@ -1,6 +1,6 @@
 import { hash } from 'argon2';
 import { describe, expect, it } from 'vitest';
-import { checkPassword } from '../../src/users/password-policy.ts';
+import { lengthPolicy, passwordPolicy } from '../../src/users/password-policy.ts';
 import { createPasswords } from '../../src/users/passwords.ts';
 
 const PASSWORD = 'plum orchard ladder 9';
@@ -88,7 +88,7 @@ describe('a new password', () => {
     'my name is alexandra, hello there',
     'dragon riders of the north',
   ])('may be %j', (password) => {
-    expect(checkPassword(password, owner)).toBeUndefined();
+    expect(lengthPolicy.check(password, owner)).toBeUndefined();
   });
 
   it.each([
@@ -109,10 +109,51 @@ describe('a new password', () => {
     ['vexil@example.com', 'too_personal'],
     ['Vexil-1234567', 'too_personal'],
   ])('may not be %j: %s', (password, fault) => {
-    expect(checkPassword(password, owner)).toBe(fault);
+    expect(lengthPolicy.check(password, owner)).toBe(fault);
   });
 
   it('is judged without an owner too', () => {
-    expect(checkPassword('alexandra 1234')).toBeUndefined();
+    expect(lengthPolicy.check('alexandra 1234')).toBeUndefined();
+  });
+});
+
+describe('a new password where strength counts', () => {
+  const owner = { username: 'Alexandra', email: 'vexil@example.com' };
+
+  it('is rated by how it would be guessed, not by its length alone', async () => {
+    const policy = await passwordPolicy('strength');
+    expect(policy.minLength).toBe(8);
+    const faults = Object.fromEntries(
+      [
+        'plum orchard ladder',
+        'k8#Qz!pw2L',
+        'k8#Qz!p',
+        'mississippi',
+        'katherine88',
+        '19.12.1987',
+        'alexandra-rose-1',
+        'password1234',
+        'aB1!'.repeat(16),
+        'x'.repeat(1025),
+      ].map((password) => [password.slice(0, 20), policy.check(password, owner)]),
+    );
+    expect(faults).toEqual({
+      'plum orchard ladder': undefined,
+      'k8#Qz!pw2L': undefined,
+      'k8#Qz!p': 'too_short',
+      mississippi: 'too_weak',
+      katherine88: 'too_weak',
+      '19.12.1987': 'too_weak',
+      'alexandra-rose-1': 'too_personal',
+      password1234: 'too_common',
+      ['aB1!'.repeat(5)]: 'too_common',
+      ['x'.repeat(20)]: 'too_long',
+    });
+  });
+
+  it('is rated by its beginning alone, so that nobody keeps the server busy with a long one', async () => {
+    const policy = await passwordPolicy('strength');
+    // All that is strong comes too late.
+    expect(policy.check(`${'qwertyuiop '.repeat(3)}k8#Qz!pw2L plum orchard ladder`, owner)).toBe('too_weak');
   });
 });
