@@ -21,7 +21,7 @@ export interface AdministrationDependencies extends Pick<
   AdminDependencies,
   'accounts' | 'clients' | 'grants' | 'secondFactors' | 'webhooks'
 > {
-  readonly settings: Pick<Settings, 'issuer'>;
+  readonly settings: Pick<Settings, 'issuer' | 'defaultApi'>;
   readonly clock: Clock;
   readonly storage: Storage<ClientMetadata>;
   readonly secretStore: ClientSecretStore;
@@ -48,7 +48,16 @@ export function createAdministration(deps: AdministrationDependencies): Middlewa
       clock,
     }),
     apis: createApiAdministration(storage.apis, apis, rotation.need),
-    tokens: createTokenInspector({ issuer, clock, ring: keys, dataKeys, storage, clients: registry, apis }),
+    tokens: createTokenInspector({
+      issuer,
+      defaultApi: settings.defaultApi,
+      clock,
+      ring: keys,
+      dataKeys,
+      storage,
+      clients: registry,
+      apis,
+    }),
     keys: rotation,
     logoutNotices: storage.logoutNotices,
     audit: createAuditLog(storage.database),

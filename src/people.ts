@@ -86,7 +86,7 @@ export function createPeople(deps: PeopleDependencies): People {
     device: createDevicePages({
       ...pages,
       visitors: visitorSignIn,
-      decisions: createDeviceDecisions({ ...storage, apis: deps.apis, clock }),
+      decisions: createDeviceDecisions({ ...storage, apis: deps.apis, clock, settings }),
     }),
     duties: mailing.duties,
   };

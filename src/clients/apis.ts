@@ -40,6 +40,17 @@ export const ADMIN_SCOPES: readonly ApiScope[] = [
 export const isReservedScope = (name: string): boolean =>
   OIDC_SCOPES.includes(name) || ADMIN_SCOPES.some((scope) => scope.name === name);
 
+/**
+ * What tells an API from another one that had its identifier before: the instant of its creation. Tokens and families
+ * keep it, so that they do not come alive again with a new API. The default API is always there, stored or not.
+ */
+export const generationOf = ({ identifier, createdAt }: ApiRecord, defaultApi: string): number =>
+  identifier === defaultApi ? 0 : createdAt;
+
+/** Whether what was issued for an API is for this one; `generation` is undefined where an older release issued it. */
+export const isOfApi = (api: ApiRecord | undefined, defaultApi: string, generation: unknown): boolean =>
+  api !== undefined && (generation === undefined || generation === generationOf(api, defaultApi));
+
 export interface ApiRegistry {
   get(identifier: string): Promise<ApiRecord | undefined>;
   /** The identifier of the API that owns a scope; undefined for OIDC's scopes and unknown ones. */

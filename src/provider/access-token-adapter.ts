@@ -1,5 +1,6 @@
 /** AccessToken and ClientCredentials in the engine's words: JWTs without a row, opaque ones with one. */
 import type { Adapter, AdapterPayload } from 'oidc-provider';
+import { isOfApi } from '../clients/apis.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import { familyOnce } from './family-adapter.ts';
 import { OPAQUE_PREFIX, presentedToken, type VerifiedToken } from './jwt-access-tokens.ts';
@@ -11,9 +12,13 @@ const never = (what: string) => (): never => {
   throw new Error(`the engine is not expected to ${what}`);
 };
 
-/** Whether the token's audience still exists: the tokens of a deleted API are inactive. */
-const audienceExists = async (deps: ProviderDependencies, aud: unknown): Promise<boolean> =>
-  typeof aud === 'string' && (await deps.apis.get(aud)) !== undefined;
+/** Whether the token's audience still exists: the tokens of a deleted API are inactive, whatever has its name now. */
+const audienceExists = async (
+  { apis, settings }: ProviderDependencies,
+  aud: unknown,
+  generation: unknown,
+): Promise<boolean> =>
+  typeof aud === 'string' && isOfApi(await apis.get(aud), settings.defaultApi, generation);
 
 export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies): Adapter {
   const { accessTokens, artifacts } = deps.storage;
@@ -29,7 +34,7 @@ export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies)
 
   const fromJwt = async (token: VerifiedToken): Promise<AdapterPayload | undefined> => {
     const { jti, iat, exp, aud, clientId, scope, grantId, sid, jkt, extra } = token;
-    if (!(await audienceExists(deps, aud))) return undefined;
+    if (!(await audienceExists(deps, aud, token.apiGeneration))) return undefined;
     const payload: AdapterPayload = {
       kind,
       jti,
@@ -54,8 +59,11 @@ export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies)
   const fromRow = async (id: string): Promise<AdapterPayload | undefined> => {
     const artifact = await artifacts.find(kind, id);
     if (!artifact) return undefined;
-    const payload = { ...artifact.payload, jti: id } as AdapterPayload & { clientGeneration?: string };
-    if (!(await audienceExists(deps, payload.aud))) return undefined;
+    const payload = { ...artifact.payload, jti: id } as AdapterPayload & {
+      clientGeneration?: string;
+      apiGeneration?: number;
+    };
+    if (!(await audienceExists(deps, payload.aud, payload.apiGeneration))) return undefined;
     const { grantId, clientId } = payload;
     if (grantId !== undefined) return (await familyOnce(deps, grantId))?.alive ? payload : undefined;
     if (!clientId || !payload.clientGeneration) return undefined;
@@ -76,8 +84,9 @@ export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies)
       return found && currentContext()?.oidc.route === 'userinfo' ? forUserinfo(found) : found;
     },
     async upsert(id, payload, expiresIn = 0) {
-      const { unit } = currentState();
-      const { jti: _jti, ...kept } = payload;
+      const { unit, apiGenerations } = currentState();
+      const { jti: _jti, ...rest } = payload;
+      const kept = { ...rest, apiGeneration: apiGenerations.get(String(payload.aud)) };
       const client = payload.clientId === undefined ? undefined : await deps.clients.get(payload.clientId);
       const opaque = {
         kind,

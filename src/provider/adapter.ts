@@ -7,7 +7,7 @@ import { createClientAdapter } from './client-adapter.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import { createDeviceCodeAdapter } from './device-codes.ts';
 import { createGrantAdapter, createRefreshTokenAdapter } from './family-adapter.ts';
-import { currentContext, currentState } from './request-state.ts';
+import { API_GENERATIONS, currentContext, currentState } from './request-state.ts';
 import { createSessionAdapter } from './session-adapter.ts';
 
 /** Codes whose use is part of POST /token's one commit. */
@@ -45,6 +45,7 @@ async function saveCode(
         clientId: record.id,
         openid: grant.openid,
         resources: grant.resources,
+        [API_GENERATIONS]: Object.fromEntries(state.apiGenerations),
         ...(payload.claims ? { requested_claims: payload.claims } : {}),
       },
       endsAt: expiresAt,

@@ -15,7 +15,7 @@ import { createGrantLoader } from './grants.ts';
 import { checkClaims } from './requested-claims.ts';
 import { createInteractionPolicy } from './interaction-policy.ts';
 import { createRenderers } from './renderers.ts';
-import { GENERATION_CLAIM, GRANT_CLAIM } from './jwt-access-tokens.ts';
+import { API_CLAIM, GENERATION_CLAIM, GRANT_CLAIM } from './jwt-access-tokens.ts';
 import { stateOf } from './request-state.ts';
 import { createResources, scopeList } from './resources.ts';
 import { createVisibility } from './visibility.ts';
@@ -167,7 +167,10 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
       bitsOfOpaqueRandomness: 256,
       customizers: {
         jwt: async (ctx, token, parts) => {
-          const { grantId } = token as { grantId?: string };
+          const { grantId, aud } = token as { grantId?: string; aud?: string };
+          // Zero is the default API's, which is never another one.
+          const generation = stateOf(ctx).apiGenerations.get(String(aud)) ?? 0;
+          if (generation !== 0) parts.payload[API_CLAIM] = generation;
           if (grantId === undefined) {
             const record = stateOf(ctx).clients.get(token.clientId ?? '');
             parts.payload[GENERATION_CLAIM] = record?.generation;

@@ -3,8 +3,9 @@
  * person in front of them, are ours. A decision opens the family in one transaction with the code.
  */
 import { errors, type Adapter, type AdapterPayload } from 'oidc-provider';
-import type { ApiRegistry } from '../clients/apis.ts';
+import { generationOf, type ApiRegistry } from '../clients/apis.ts';
 import type { Client } from '../clients/registry.ts';
+import type { Settings } from '../config/schema.ts';
 import { toSeconds, type Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/ids.ts';
 import type { Artifact, Artifacts } from '../storage/artifacts.ts';
@@ -14,7 +15,7 @@ import type { SessionRecord } from '../storage/sessions.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import { answeredAcr, judgeSignIn, type DeviceRequest } from './device-sign-in.ts';
 import { OIDC_MEMBER, scopesByOwner } from './grants.ts';
-import { currentContext, currentState, type Origin } from './request-state.ts';
+import { API_GENERATIONS, currentContext, currentState, type Origin } from './request-state.ts';
 
 const KIND = 'DeviceCode';
 /** Milliseconds between two polls; RFC 8628, 3.5 has 5 s where the answer names none. */
@@ -94,8 +95,14 @@ export function createDeviceDecisions(deps: {
   readonly consents: Consents;
   readonly apis: ApiRegistry;
   readonly clock: Clock;
+  readonly settings: Pick<Settings, 'defaultApi'>;
 }): DeviceDecisions {
-  const { artifacts, families, consents, apis, clock } = deps;
+  const { artifacts, families, consents, apis, clock, settings } = deps;
+  const generationsOf = async (identifiers: readonly string[]): Promise<Record<string, number>> => {
+    const found = await Promise.all(identifiers.map((identifier) => apis.get(identifier)));
+    const known = found.filter((api) => api !== undefined);
+    return Object.fromEntries(known.map((api) => [api.identifier, generationOf(api, settings.defaultApi)]));
+  };
   const first = ({ deviceCode, expiresAt }: WaitingDevice): Promise<boolean> =>
     artifacts.insertOnce('DeviceCodeDecision', deviceCode, expiresAt);
   const requested = ({ params }: WaitingDevice): Promise<ConsentScopes> => scopesByOwner(apis, params);
@@ -124,6 +131,7 @@ export function createDeviceDecisions(deps: {
       const apiScopes = Object.entries(scopes).filter(([member]) => member !== OIDC_MEMBER);
       const who = { ...origin, actor: `user:${person.userId}`, userId: person.userId, clientId: client.id };
       const names = Object.values(scopes).flat();
+      const generations = await generationsOf(apiScopes.map(([identifier]) => identifier));
       await consents.allow(person.userId, client.id, scopes, {
         type: 'consent.granted',
         ...who,
@@ -149,6 +157,7 @@ export function createDeviceDecisions(deps: {
             resources: Object.fromEntries(
               apiScopes.map(([identifier, own]) => [identifier, [...oidc, ...own].join(' ')]),
             ),
+            [API_GENERATIONS]: generations,
           },
           endsAt: device.expiresAt,
         },

@@ -23,15 +23,18 @@ export interface VerifiedToken {
   readonly grantId: string | undefined;
   /** The client's generation, in a client's own token. */
   readonly clientGeneration: string | undefined;
+  /** The API's generation; undefined for the default API's. */
+  readonly apiGeneration: unknown;
   readonly sid: string | undefined;
   readonly jkt: string | undefined;
   /** auth_time, acr, amr. */
   readonly extra: Record<string, unknown>;
 }
 
-/** Private claims: the grant, and the client's generation in tokens without one. */
+/** Private claims: the grant, the client's generation in tokens without one, and the API's. */
 export const GRANT_CLAIM = 'gid';
 export const GENERATION_CLAIM = 'gen';
+export const API_CLAIM = 'apg';
 
 /** What stands in for the presented value; never a valid opaque token, for ':' is outside the alphabet. */
 const HANDLE = 'at+jwt:presented';
@@ -95,6 +98,7 @@ export function createTokenVerifier(
         scope: text(payload['scope']),
         grantId: text(payload[GRANT_CLAIM]),
         clientGeneration: text(payload[GENERATION_CLAIM]),
+        apiGeneration: payload[API_CLAIM],
         sid: text(payload['sid']),
         jkt: text(cnf?.jkt),
         extra,

@@ -45,11 +45,16 @@ export interface RequestState {
   signedIn?: { readonly userId: string; readonly generation: string | undefined };
   /** Ids of the clients that are told of the logout that this request was. */
   told?: readonly string[];
+  /** Generations of the APIs that tokens of this request are for, by identifier. */
+  readonly apiGenerations: Map<string, number>;
   /** Generation of the consent that the grant under way was built from. */
   consentGeneration?: string;
   /** What made the engine answer 500. */
   serverError?: unknown;
 }
+
+/** Member of a family's grant: the generations of its APIs, by identifier. */
+export const API_GENERATIONS = 'api_generations';
 
 const key = Symbol('portcullis request state');
 
@@ -71,6 +76,7 @@ export function stateOf(ctx: Holder): RequestState {
     },
     families: new Map(),
     clients: new Map(),
+    apiGenerations: new Map(),
   };
   ctx.state[key] = made;
   return made;
@@ -82,5 +88,7 @@ export const currentContext = (): KoaContextWithOIDC | undefined => Provider.ctx
 /** The current request's state; a fresh one outside of a request. */
 export function currentState(): RequestState {
   const ctx = currentContext();
-  return ctx ? stateOf(ctx) : { origin: {}, families: new Map(), clients: new Map() };
+  return ctx
+    ? stateOf(ctx)
+    : { origin: {}, families: new Map(), clients: new Map(), apiGenerations: new Map() };
 }

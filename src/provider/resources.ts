@@ -3,10 +3,11 @@
  * `resource` decides, else the API that owns the requested scopes, else the default API. One token, one API.
  */
 import { errors, type Client, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
-import { ADMIN_API, OIDC_SCOPES } from '../clients/apis.ts';
+import { ADMIN_API, generationOf, isOfApi, OIDC_SCOPES } from '../clients/apis.ts';
 import type { ApiRecord } from '../storage/apis.ts';
 import { optionsOf, recordOf } from './client-adapter.ts';
 import type { ProviderDependencies } from './dependencies.ts';
+import { API_GENERATIONS, stateOf } from './request-state.ts';
 
 const OIDC = new Set<string>(OIDC_SCOPES);
 
@@ -26,6 +27,15 @@ function issuedScopes(ctx: KoaContextWithOIDC): string[] {
   if (asksForScopes(ctx)) return scopeList(ctx.oidc.params?.['scope']);
   const { AuthorizationCode, DeviceCode, RefreshToken } = ctx.oidc.entities;
   return scopeList((RefreshToken ?? AuthorizationCode ?? DeviceCode)?.scope);
+}
+
+/** The API's generation that a code or refresh token was issued for; undefined where scopes are asked for now. */
+async function issuedGeneration(ctx: KoaContextWithOIDC, identifier: string): Promise<unknown> {
+  const { Grant } = ctx.oidc.entities;
+  if (asksForScopes(ctx) || Grant?.jti === undefined) return undefined;
+  const family = await stateOf(ctx).families.get(Grant.jti);
+  const generations = family?.grant[API_GENERATIONS] as Readonly<Record<string, number>> | undefined;
+  return generations?.[identifier];
 }
 
 export interface Resources {
@@ -79,6 +89,9 @@ export function createResources(deps: ProviderDependencies): Resources {
       // Nobody signs in to the administration API through a browser: its scopes are a client's own.
       if (identifier === ADMIN_API && !own)
         throw new errors.InvalidTarget('the requested resource is not available');
+      if (!isOfApi(api, settings.defaultApi, await issuedGeneration(ctx, identifier)))
+        throw new errors.InvalidTarget('the requested resource is another one by now');
+      stateOf(ctx).apiGenerations.set(identifier, generationOf(api, settings.defaultApi));
       const record = recordOf(client);
       const allowed = new Set(scopeList(record.metadata.scope));
       const ofApi = api.scopes.map(({ name }) => name).filter((name) => allowed.has(name));

@@ -1,6 +1,6 @@
 /** Any token of this server, for admins: whether it is alive, whose it is, why not; and the end of it. */
 import { importJWK } from 'jose';
-import type { ApiRegistry } from '../clients/apis.ts';
+import { isOfApi, type ApiRegistry } from '../clients/apis.ts';
 import type { ClientRegistry } from '../clients/registry.ts';
 import { familyOfRefreshToken } from '../grants/refresh-token.ts';
 import type { KeyRing } from '../keys/ring.ts';
@@ -62,12 +62,15 @@ interface Known {
   /** Not revoked in any way, whatever the time. */
   readonly alive: boolean;
   readonly spent?: boolean;
+  /** Of its API, in an access token. */
+  readonly apiGeneration?: unknown;
   readonly keyRetired?: boolean;
   end(event: EventOf<'token.revoked'>): Promise<unknown>;
 }
 
 /** The payload of an opaque access token. */
 interface OpaquePayload {
+  readonly apiGeneration?: number;
   readonly accountId?: string;
   readonly aud?: string;
   readonly clientGeneration?: string;
@@ -80,6 +83,7 @@ interface OpaquePayload {
 
 export function createTokenInspector(dependencies: {
   readonly issuer: string;
+  readonly defaultApi: string;
   readonly clock: Clock;
   readonly ring: Pick<KeyRing, 'verifier'>;
   readonly dataKeys: Pick<DataKeys, 'tagKeys'>;
@@ -89,7 +93,7 @@ export function createTokenInspector(dependencies: {
   readonly clients: Pick<ClientRegistry, 'get'>;
   readonly apis: Pick<ApiRegistry, 'get'>;
 }): TokenInspector {
-  const { issuer, clock, ring, dataKeys, clients, apis } = dependencies;
+  const { issuer, defaultApi, clock, ring, dataKeys, clients, apis } = dependencies;
   const { accessTokens, artifacts, families, signingKeys, users } = dependencies.storage;
   // At the epoch nothing has expired: an expired token is told apart from one that is not ours.
   const epoch = { now: () => 0 };
@@ -139,6 +143,7 @@ export function createTokenInspector(dependencies: {
     return {
       facts,
       alive: await isAlive(facts, jti, found.clientGeneration),
+      apiGeneration: found.apiGeneration,
       keyRetired: published === undefined,
       end: (event) => accessTokens.deny(jti, exp * 1000, event),
     };
@@ -148,7 +153,7 @@ export function createTokenInspector(dependencies: {
     for (const kind of ['AccessToken', 'ClientCredentials']) {
       const found = await artifacts.find(kind, token);
       if (!found) continue;
-      const { accountId, clientId, grantId, clientGeneration, ...rest } =
+      const { accountId, clientId, grantId, clientGeneration, apiGeneration, ...rest } =
         found.payload as unknown as OpaquePayload;
       const { scope, aud, iat, exp } = rest;
       const facts: Facts = {
@@ -166,6 +171,7 @@ export function createTokenInspector(dependencies: {
       return {
         facts,
         alive: await isAlive(facts, undefined, clientGeneration),
+        apiGeneration,
         end: (event) => accessTokens.destroyOpaque(kind, token, event),
       };
     }
@@ -199,10 +205,17 @@ export function createTokenInspector(dependencies: {
     return token.startsWith(OPAQUE_PREFIX) ? knownOpaque(token) : knownJwt(token);
   };
 
-  async function reasonOf({ facts, alive, spent, keyRetired }: Known): Promise<InactiveReason | undefined> {
+  async function reasonOf({
+    facts,
+    alive,
+    spent,
+    keyRetired,
+    apiGeneration,
+  }: Known): Promise<InactiveReason | undefined> {
     if ((facts.exp ?? 0) <= toSeconds(clock.now())) return 'expired';
     if (alive && keyRetired) return 'key_retired';
-    if (alive && facts.aud !== undefined && !(await apis.get(facts.aud))) return 'api_deleted';
+    if (alive && facts.aud !== undefined && !isOfApi(await apis.get(facts.aud), defaultApi, apiGeneration))
+      return 'api_deleted';
     if (alive) return spent ? 'spent' : undefined;
     const client = await clients.get(facts.client_id ?? '');
     if (!client) return 'client_deleted';

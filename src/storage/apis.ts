@@ -75,7 +75,7 @@ const toRow = (api: ApiDocument) => ({
 
 const OLDEST_FIRST = [{ createdAt: 'asc' as const }, { identifier: 'asc' as const }];
 
-export function createApiStore({ prisma }: Database, clock: Clock, changes: Changes): ApiStore {
+export function createApiStore({ prisma, kind }: Database, clock: Clock, changes: Changes): ApiStore {
   const withScopes = async (rows: readonly Row[]): Promise<ApiRecord[]> => {
     const found = await prisma.apiScope.findMany({
       where: { api: { in: rows.map(({ identifier }) => identifier) } },
@@ -95,6 +95,18 @@ export function createApiStore({ prisma }: Database, clock: Clock, changes: Chan
         api: identifier,
       })),
     });
+  };
+  /**
+   * What people allowed an API that had the identifier before says nothing of the new one. Reads all consents: APIs are
+   * made seldom.
+   */
+  const forgetConsents = ({ tx }: TypedChange, identifier: string): Promise<number> => {
+    const name = JSON.stringify(identifier);
+    return kind === 'postgresql'
+      ? tx.$executeRaw`UPDATE consents SET scopes = (scopes::jsonb - ${identifier}::text)::text
+          WHERE position(${`${name}:`}::text in scopes) > 0`
+      : tx.$executeRaw`UPDATE consents SET scopes = json_remove(scopes, ${`$.${name}`})
+          WHERE instr(scopes, ${`${name}:`}) > 0`;
   };
   const orTaken = async <T>(work: Promise<T>): Promise<T> => {
     try {
@@ -148,6 +160,7 @@ export function createApiStore({ prisma }: Database, clock: Clock, changes: Chan
             throw isUniqueViolation(error) ? exists() : error;
           });
           await writeScopes(change, api);
+          await forgetConsents(change, api.identifier);
           await change.record(event);
           await change.bump('apis');
           return { ...toRecord(row, []), scopes: api.scopes };
