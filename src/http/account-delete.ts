@@ -1,4 +1,5 @@
 /** `/account/delete`: ends an account for good, at the word of somebody who has just shown that it is theirs. */
+import type { ClientRegistry } from '../clients/registry.ts';
 import { usernameKey } from '../storage/users.ts';
 import type { Accounts } from '../users/accounts.ts';
 import type { Confirm } from './account-confirm.ts';
@@ -12,10 +13,13 @@ export interface DeleteDependencies {
   readonly show: ShowPage;
   readonly accounts: Accounts;
   readonly known: KnownAccounts;
+  readonly clients: ClientRegistry;
 }
 
 export function createDeleteSection(deps: DeleteDependencies, confirm: Confirm): AccountSection {
   const { show, accounts, known } = deps;
+  const nameOf = async (clientId: string): Promise<string> =>
+    (await deps.clients.get(clientId))?.metadata.client_name ?? clientId;
   const page = (visit: Visit, error?: AccountDeletePage['error']): void => {
     const { username, name } = visit.user;
     const account = { username, name };
@@ -33,9 +37,10 @@ export function createDeleteSection(deps: DeleteDependencies, confirm: Confirm):
       const typed = single(form, 'typed_username');
       if (typed === undefined) return page(visit, 'missing');
       if (usernameKey(typed) !== usernameKey(user.username)) return page(visit, 'different');
-      await accounts.remove(user.id, visitorOf(visit));
+      const told = await accounts.remove(user.id, visitorOf(visit));
       await known.forget(ctx, user.id);
-      return show(ctx, { page: 'signed-out', deleted: true });
+      const apps = await Promise.all(told.map(nameOf));
+      return show(ctx, { page: 'signed-out', deleted: true, apps });
     },
   };
 }

@@ -25,8 +25,8 @@ export interface SessionEnds {
    * @returns ids of these clients, each once
    */
   tell(tx: Sql, ended: readonly EndedSession[]): Promise<string[]>;
-  /** Ends every session of a user but `keepUid`, and tells. */
-  ofUser(tx: Prisma.TransactionClient, userId: string, keepUid?: string): Promise<void>;
+  /** Ends every session of a user but `keepUid`, and tells; returns as `tell` does. */
+  ofUser(tx: Prisma.TransactionClient, userId: string, keepUid?: string): Promise<string[]>;
 }
 
 /** A client of a session: the `sid` that its ID tokens had. */
@@ -104,7 +104,7 @@ export function createSessionEnds(keys: DataKeys, clock: Clock): SessionEnds {
         DELETE FROM sessions WHERE user_id = ${userId} AND uid <> ${keepUid}
         RETURNING uid, user_id AS "userId", payload`;
       const parts = await partsOfAll(ended);
-      if (parts.length === 0) return;
+      if (parts.length === 0) return [];
       const select = { id: true, metadata: true };
       const clients = await tx.client.findMany({
         where: { id: { in: idsIn(parts) }, enabled: true },
@@ -112,6 +112,7 @@ export function createSessionEnds(keys: DataKeys, clock: Clock): SessionEnds {
       });
       const notices = noticesOf(parts, clients);
       if (notices.length > 0) await tx.logoutNotice.createMany({ data: notices });
+      return idsIn(notices);
     },
   };
 }

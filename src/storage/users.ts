@@ -83,8 +83,8 @@ export interface UserStore {
   setEnabled(id: string, enabled: boolean, event: AuditEvent, version?: number): Promise<boolean>;
   /** Ends every session and grant. Unknown: 404. */
   revokeAll(id: string, event: AuditEvent, version?: number): Promise<void>;
-  /** With sessions, consents and second factors. Idempotent; true for the one who deleted it. */
-  delete(id: string, event: AuditEvent, version?: number): Promise<boolean>;
+  /** With sessions, consents and second factors. Idempotent; ids of the clients that are told of a logout. */
+  delete(id: string, event: AuditEvent, version?: number): Promise<readonly string[]>;
 }
 
 /** Users that may share an address. */
@@ -281,14 +281,14 @@ export function createUserStore(
       changes.typed(async (change) => {
         await hold(change, id, version);
         const { count } = await change.tx.user.deleteMany({ where: { id } });
-        if (count === 0) return false;
-        await sessionEnds.ofUser(change.tx, id);
+        if (count === 0) return [];
+        const told = await sessionEnds.ofUser(change.tx, id);
         await change.tx.consent.deleteMany({ where: { userId: id } });
         await change.tx.totpSecret.deleteMany({ where: { userId: id } });
         await change.tx.passkey.deleteMany({ where: { userId: id } });
         await change.tx.recoveryCode.deleteMany({ where: { userId: id } });
         await change.record(event);
-        return true;
+        return told;
       }),
   };
 }

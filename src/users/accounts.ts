@@ -50,8 +50,8 @@ export interface Accounts {
   setEnabled(id: string, enabled: boolean, by: Origin, version?: number): Promise<UserRecord>;
   /** Ends every session and grant. */
   revoke(id: string, by: Origin, version?: number): Promise<void>;
-  /** Idempotent. */
-  remove(id: string, by: Origin, version?: number): Promise<void>;
+  /** Idempotent; returns ids of the clients that are told of a logout. */
+  remove(id: string, by: Origin, version?: number): Promise<readonly string[]>;
   /** By an admin: everything that the user has ends. */
   setPassword(id: string, password: unknown, by: Origin, version?: number): Promise<void>;
   /**
@@ -158,9 +158,8 @@ export function createAccounts(store: UserStore, passwords: Passwords, policy = 
     },
     revoke: (id, by, version) =>
       store.revokeAll(id, { type: 'user.revoked', ...originOf(by), userId: id, detail: {} }, version),
-    async remove(id, by, version) {
-      await store.delete(id, { type: 'user.deleted', ...originOf(by), userId: id, detail: {} }, version);
-    },
+    remove: (id, by, version) =>
+      store.delete(id, { type: 'user.deleted', ...originOf(by), userId: id, detail: {} }, version),
     async setPassword(id, password, by, version) {
       requireGoodPassword(password, await get(id), policy);
       await store.setPassword(

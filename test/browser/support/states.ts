@@ -419,7 +419,7 @@ export const states: Readonly<Record<string, Page>> = {
   'account-delete': { page: 'account', section: 'delete', ...form, account },
   'problem-delete-different': { page: 'account', section: 'delete', ...form, account, error: 'different' },
   'problem-delete-missing': { page: 'account', section: 'delete', ...form, account, error: 'missing' },
-  'account-deleted': { page: 'signed-out', deleted: true },
+  'account-deleted': { page: 'signed-out', deleted: true, apps: ['Acme Notes'] },
   'problem-password-missing': {
     ...password,
     errors: { current: 'missing', next: 'missing', repeat: 'missing' },

@@ -26,6 +26,7 @@ describe.each(databaseKinds)('an account that its owner deletes, on %s', (kind) 
     const id = await world.user('ada');
     const shop = await world.client({
       client_id: 'shop',
+      client_name: 'Flower shop',
       redirect_uris: ['https://shop.example/cb'],
       grant_types: ['authorization_code', 'refresh_token'],
       scope: 'openid orders:read',
@@ -40,6 +41,7 @@ describe.each(databaseKinds)('an account that its owner deletes, on %s', (kind) 
     const done = await browser.submit(page, { typed_username: ' ADA ' }, '/account/delete');
     expect([done.status, done.page]).toEqual([200, 'signed-out']);
     expect(done.text).toContain('Your account is deleted');
+    expect(done.text).toContain('<li><bdi>Flower shop</bdi></li>');
     expect(await exists('ada')).toBe(false);
     for (const { access_token: token } of [tokens, elsewhere])
       expect(await world.introspect(token)).toEqual({ active: false });
