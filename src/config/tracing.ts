@@ -41,6 +41,17 @@ function pairsOf(env: Env, name: string, faults: string[]): Record<string, strin
   }
 }
 
+/** Pairs that can be sent as headers; a fault never shows a value, which may be a credential. */
+function headersOf(env: Env, name: string, faults: string[]): Record<string, string> {
+  const pairs = pairsOf(env, name, faults);
+  try {
+    new Headers(pairs);
+  } catch {
+    faults.push(`${name}: must be names and values that a header can hold`);
+  }
+  return pairs;
+}
+
 /** @returns undefined when traces go nowhere */
 export function tracingSettings(env: Env, faults: string[]): TracingSettings | undefined {
   const given = (name: string): string | undefined => env[name]?.trim() || undefined;
@@ -56,23 +67,24 @@ export function tracingSettings(env: Env, faults: string[]): TracingSettings | u
   if (protocol !== undefined && !protocol.startsWith('http/')) {
     faults.push('OTEL_EXPORTER_OTLP_PROTOCOL: must be http/json: traces are sent over HTTP only (port 4318)');
   }
-  const endpoint = own ?? `${(base ?? 'http://localhost:4318').replace(/\/$/, '')}/v1/traces`;
-  const url = URL.parse(endpoint);
+  const url = URL.parse(own ?? base ?? 'http://localhost:4318');
+  if (url && own === undefined) url.pathname = `${url.pathname.replace(/\/$/, '')}/v1/traces`;
   if (!/^https?:$/.test(url?.protocol ?? '') || url?.username || url?.password) {
     faults.push(
       'OTEL_EXPORTER_OTLP_ENDPOINT: must be an http or https URL; credentials go into OTEL_EXPORTER_OTLP_HEADERS',
     );
   }
-  const sampler = SAMPLERS[given('OTEL_TRACES_SAMPLER') ?? 'parentbased_always_on'];
+  const samplerName = given('OTEL_TRACES_SAMPLER') ?? 'parentbased_always_on';
+  const sampler = Object.hasOwn(SAMPLERS, samplerName) ? SAMPLERS[samplerName] : undefined;
   if (!sampler) faults.push(`OTEL_TRACES_SAMPLER: must be one of ${Object.keys(SAMPLERS).join(', ')}`);
   const ratio = Number(given('OTEL_TRACES_SAMPLER_ARG') ?? 1);
   if (!(ratio >= 0 && ratio <= 1)) faults.push('OTEL_TRACES_SAMPLER_ARG: must be a number from 0 to 1');
   const attributes = pairsOf(env, 'OTEL_RESOURCE_ATTRIBUTES', faults);
   return {
-    endpoint,
+    endpoint: url?.href ?? '',
     headers: {
-      ...pairsOf(env, 'OTEL_EXPORTER_OTLP_HEADERS', faults),
-      ...pairsOf(env, 'OTEL_EXPORTER_OTLP_TRACES_HEADERS', faults),
+      ...headersOf(env, 'OTEL_EXPORTER_OTLP_HEADERS', faults),
+      ...headersOf(env, 'OTEL_EXPORTER_OTLP_TRACES_HEADERS', faults),
     },
     resource: {
       'service.name': 'portcullis',

@@ -355,6 +355,9 @@ describe('OpenTelemetry’s variables', () => {
     expect(tracing({ ...on, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://a.example/t' })?.endpoint).toBe(
       'https://a.example/t',
     );
+    expect(tracing({ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://c.example/o/?tenant=a' })?.endpoint).toBe(
+      'https://c.example/o/v1/traces?tenant=a',
+    );
     expect(tracing({ OTEL_TRACES_EXPORTER: 'otlp' })?.endpoint).toBe('http://localhost:4318/v1/traces');
     expect(tracing({ OTEL_SERVICE_NAME: 'x', OTEL_TRACES_SAMPLER: 'always_on' })).toBeUndefined();
   });
@@ -375,6 +378,9 @@ describe('OpenTelemetry’s variables', () => {
 
   it.each([
     ['OTEL_TRACES_EXPORTER', 'zipkin'],
+    ['OTEL_TRACES_SAMPLER', 'constructor'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'authorization=Bearer%20s3cret%0Ax'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'bad name=s3cret'],
     ['OTEL_EXPORTER_OTLP_PROTOCOL', 'grpc'],
     ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4317'],
     ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://ada:s3cret@collector'],
