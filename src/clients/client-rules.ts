@@ -135,12 +135,25 @@ export const rules: readonly Rule[] = [
       ),
   },
   {
+    // A device's family hangs on no browser session.
+    reads: ['refresh_tokens_end_with_session', 'grant_types'],
+    check: (client) =>
+      when(
+        client.refresh_tokens_end_with_session && client.grant_types.includes(DEVICE_CODE),
+        '/refresh_tokens_end_with_session',
+        `must be false where grant_types holds ${DEVICE_CODE}`,
+      ),
+  },
+  {
     // FAPI 2.0 Security Profile, 5.3.2 and 5.4.
     reads: [
       'fapi',
       'token_endpoint_auth_method',
       'token_endpoint_auth_signing_alg',
       'id_token_signed_response_alg',
+      'application_type',
+      'redirect_uris',
+      'grant_types',
       ...FAPI_FLAGS,
     ],
     check: (client) => {
@@ -164,6 +177,19 @@ export const rules: readonly Rule[] = [
           `must not be RS256 ${FAPI}`,
         ),
         ...FAPI_FLAGS.flatMap((flag) => when(!client[flag], `/${flag}`, `must be true ${FAPI}`)),
+        ...(client.redirect_uris ?? []).flatMap((uri, index) =>
+          when(
+            client.application_type !== 'native' && !uri.startsWith('https:'),
+            `/redirect_uris/${index}`,
+            `must be https ${FAPI}`,
+          ),
+        ),
+        // A flow without pushed request, PKCE and redirect.
+        ...when(
+          client.grant_types.includes(DEVICE_CODE),
+          '/grant_types',
+          `must not hold ${DEVICE_CODE} ${FAPI}`,
+        ),
       ];
     },
   },

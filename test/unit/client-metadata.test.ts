@@ -117,7 +117,7 @@ describe('a client document', () => {
       access_token_ttl: 1,
       refresh_token_idle_ttl: 60,
       refresh_token_max_ttl: 60,
-      refresh_tokens_end_with_session: true,
+      refresh_tokens_end_with_session: false,
       rotation_grace: 60,
       max_families_per_user: 3,
     };
@@ -305,6 +305,14 @@ describe('a client document is refused', () => {
     ['/require_pkce', { ...web, token_endpoint_auth_method: 'none', require_pkce: false }],
     ['/require_pkce', { ...native, require_pkce: false }],
     ['/require_state', { ...web, require_pkce: false, require_state: false }],
+    [
+      '/refresh_tokens_end_with_session',
+      {
+        ...web,
+        grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'authorization_code'],
+        refresh_tokens_end_with_session: true,
+      },
+    ],
     ['/rotation_grace', { ...web, rotation_grace: 61 }],
     ['/rotation_grace', { ...web, rotation_grace: -1 }],
     ['/access_token_ttl', { ...web, access_token_ttl: 0 }],

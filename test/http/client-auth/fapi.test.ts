@@ -41,6 +41,7 @@ describe('a client with fapi', () => {
     ['require_pushed_authorization_requests', false],
     ['dpop_bound_access_tokens', false],
     ['require_pkce', false],
+    ['grant_types', ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code']],
   ])('is refused where it lacks what the profile demands: %s', async (member, value) => {
     const { status, body } = await admin.call('POST', '/clients', { body: { ...whole, [member]: value } });
     expect(status).toBe(422);
@@ -48,6 +49,15 @@ describe('a client with fapi', () => {
     expect(errors?.map(({ pointer }) => pointer)).toContain(`/${member}`);
     if (value === undefined) return;
     expect((await admin.call('PATCH', '/clients/bank', { body: { [member]: value } })).status).toBe(422);
+  });
+
+  it('is refused where a redirect is not https', async () => {
+    const redirects = ['https://bank.example/cb', 'http://localhost:3000/cb'];
+    const { status, body } = await admin.call('POST', '/clients', {
+      body: { ...whole, redirect_uris: redirects },
+    });
+    expect(status).toBe(422);
+    expect(body).toMatchObject({ errors: [{ pointer: '/redirect_uris/1' }] });
   });
 
   it('gets bound tokens by a pushed request and an assertion for the issuer', async () => {
