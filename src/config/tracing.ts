@@ -45,11 +45,11 @@ function pairsOf(env: Env, name: string, faults: string[]): Record<string, strin
 function headersOf(env: Env, name: string, faults: string[]): Record<string, string> {
   const pairs = pairsOf(env, name, faults);
   try {
-    new Headers(pairs);
+    return Object.fromEntries(new Headers(pairs));
   } catch {
     faults.push(`${name}: must be names and values that a header can hold`);
+    return {};
   }
-  return pairs;
 }
 
 /** @returns undefined when traces go nowhere */
