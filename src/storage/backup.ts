@@ -1,6 +1,7 @@
 /** Backups of a SQLite database: made while it serves, verified, and put back. The host's commands call it. */
 import { createHash } from 'node:crypto';
 import {
+  constants,
   copyFileSync,
   createReadStream,
   existsSync,
@@ -15,7 +16,16 @@ import { StartError } from '../lib/errors.ts';
 import { randomId } from '../lib/ids.ts';
 import { VERSION } from '../lib/version.ts';
 import { migrationNames, onlyExpands } from './migrate.ts';
-import { copyFile, inspectFile, moveTo, replaceFile, settleFile } from './sqlite/copy.ts';
+import {
+  copyFile,
+  inspectFile,
+  moveTo,
+  placeNew,
+  replaceFile,
+  sameFile,
+  settleFile,
+  withSides,
+} from './sqlite/copy.ts';
 import { pathOf } from './sqlite/open.ts';
 
 /** What lies beside a backup as `FILE.json`, so that it can be verified. */
@@ -31,6 +41,8 @@ export interface Manifest {
   readonly schema: string;
   /** Fingerprints of the secret keys that it needs; the keys are never in it. */
   readonly secret_keys: readonly string[];
+  /** The backup that this one is about to replace: after a crash in between, the file is still that. */
+  readonly replaces?: Manifest;
 }
 
 /** A backup as it was found. */
@@ -47,11 +59,18 @@ async function checksum(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
+/** What the manifest says of the file as it is; undefined when the file is another. @throws when either is unreadable */
+async function described(file: string): Promise<Manifest | undefined> {
+  const { replaces, ...manifest } = JSON.parse(readFileSync(manifestOf(file), 'utf8')) as Manifest;
+  const sum = await checksum(file);
+  return [manifest, replaces].find((each) => each?.sha256 === sum);
+}
+
 /**
  * Copies the database while it serves. The file appears whole, checked and synced, or not at all.
  * @param url `file:…`
  * @param now epoch milliseconds
- * @throws StartError when the file exists and may not be replaced, or the copy is not sound
+ * @throws StartError when the file exists and may not be replaced, is the database itself, or the copy is not sound
  */
 export async function makeBackup(
   url: string,
@@ -59,10 +78,15 @@ export async function makeBackup(
   { force, now }: { readonly force: boolean; readonly now: number },
 ): Promise<Manifest> {
   const source = pathOf(url);
+  const targets = [file, manifestOf(file)];
   if (!existsSync(source)) throw new StartError(`there is no database at ${source}`);
-  if (existsSync(file) && !force)
-    throw new StartError(`${file} exists, and is not overwritten (--force does)`);
-  const [copy, note] = [`${file}.${randomId(6)}.part`, `${manifestOf(file)}.part`];
+  for (const target of targets) {
+    if (withSides(source).some((live) => sameFile(target, live)))
+      throw new StartError(`${target} is the database itself, and is not overwritten`);
+    if (existsSync(target) && !force)
+      throw new StartError(`${target} exists, and is not overwritten (--force does)`);
+  }
+  const copy = `${file}.${randomId(6)}.part`;
   try {
     copyFile(source, copy);
     const { migrations, secretKeys } = inspectFile(copy);
@@ -74,15 +98,43 @@ export async function makeBackup(
       schema: migrations.at(-1) ?? '',
       secret_keys: secretKeys,
     };
-    writeFileSync(note, `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
-    moveTo(copy, file);
-    moveTo(note, manifestOf(file));
+    await (force ? replaceBackup(file, copy, manifest) : placeBackup(file, copy, manifest));
     return manifest;
   } catch (error) {
     throw asStartError(`the backup ${file} cannot be made`, error);
   } finally {
-    for (const part of [copy, note]) rmSync(part, { force: true });
+    rmSync(copy, { force: true });
   }
+}
+
+/** Writes a manifest under a name that nobody knows, and hands it to `place`. */
+function writeManifest(file: string, manifest: Manifest, place: typeof moveTo): void {
+  const note = `${manifestOf(file)}.${randomId(6)}.part`;
+  try {
+    writeFileSync(note, `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
+    place(note, manifestOf(file));
+  } finally {
+    rmSync(note, { force: true });
+  }
+}
+
+/** Puts a copy where nothing was. @throws when something is there meanwhile */
+function placeBackup(file: string, copy: string, manifest: Manifest): void {
+  writeManifest(file, manifest, placeNew);
+  try {
+    placeNew(copy, file);
+  } catch (error) {
+    rmSync(manifestOf(file));
+    throw error;
+  }
+}
+
+/** Puts a copy where another may be. Between any two steps, the manifest describes the file that is there. */
+async function replaceBackup(file: string, copy: string, manifest: Manifest): Promise<void> {
+  const replaces = await described(file).catch(() => undefined); // whatever else was there may go
+  writeManifest(file, { ...manifest, ...(replaces && { replaces }) }, moveTo);
+  moveTo(copy, file);
+  if (replaces) writeManifest(file, manifest, moveTo);
 }
 
 /**
@@ -90,14 +142,11 @@ export async function makeBackup(
  * @throws StartError in one line
  */
 export async function verifyBackup(file: string): Promise<Verified> {
-  let manifest: Manifest;
-  try {
-    manifest = JSON.parse(readFileSync(manifestOf(file), 'utf8')) as Manifest;
-  } catch (error) {
-    throw asStartError(`${manifestOf(file)} cannot be read`, error);
-  }
   if (!existsSync(file)) throw new StartError(`there is no file ${file}`);
-  if ((await checksum(file)) !== manifest.sha256) {
+  const manifest = await described(file).catch((error: unknown) => {
+    throw asStartError(`${manifestOf(file)} cannot be read`, error);
+  });
+  if (manifest === undefined) {
     throw new StartError(
       `${file} is not what was backed up: its checksum is another than ${manifestOf(file)} says`,
     );
@@ -121,7 +170,7 @@ export async function verifyBackup(file: string): Promise<Verified> {
  * @param url `file:…`; no server may have it open
  * @param before what is done to the copy at this URL before it takes the place
  * @param now epoch milliseconds
- * @returns where the database that was there is kept
+ * @returns where what was there is kept: the database, damaged or not, and side files that were left
  * @throws StartError when a server runs
  */
 export async function putBack(
@@ -130,24 +179,24 @@ export async function putBack(
   { before, now }: { readonly before: (copyUrl: string) => Promise<void>; readonly now: number },
 ): Promise<string | undefined> {
   const path = pathOf(url);
-  const there = existsSync(path);
-  const copy = `${path}.restoring`;
+  const copy = `${path}.${randomId(6)}.restoring`;
   const kept = `${path}.before-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`;
-  if (there) settleFile(path);
-  for (const side of ['', '-wal', '-shm']) rmSync(copy + side, { force: true });
+  const settle = (): void => {
+    if (existsSync(path)) settleFile(path);
+  };
+  settle();
   try {
-    copyFileSync(file, copy);
+    copyFileSync(file, copy, constants.COPYFILE_EXCL);
     await chmod(copy, 0o600);
     await before(`file:${copy}`);
     settleFile(copy);
-    if (there) settleFile(path); // a server may have been started meanwhile
-    replaceFile(path, copy, kept);
+    settle(); // a server may have been started meanwhile
+    return replaceFile(path, copy, kept) ? kept : undefined;
   } catch (error) {
     throw asStartError(`${file} cannot be put back`, error);
   } finally {
-    rmSync(copy, { force: true });
+    for (const each of withSides(copy)) rmSync(each, { force: true });
   }
-  return there ? kept : undefined;
 }
 
 /** What the file system or SQLite said, in one line. */

@@ -22,7 +22,7 @@ const installed = (tool: string): boolean => {
   }
 };
 const kinds = databaseKinds.filter(
-  (kind) => kind === 'sqlite' || (installed('pg_dump') && installed('pg_restore')),
+  (kind) => kind === 'sqlite' || ['pg_dump', 'pg_restore', 'psql'].every(installed),
 );
 
 describe.each(kinds)('backup and restore on %s', (kind) => {
@@ -51,11 +51,11 @@ describe.each(kinds)('backup and restore on %s', (kind) => {
     server = await startTestServer({ databaseUrl, secretKeys, env });
   };
   /** Runs what was printed, if it is for another tool. */
-  const follow = (run: HostRun): void => {
+  const follow = (run: HostRun, stderr: 'inherit' | 'ignore' = 'inherit'): void => {
     if (kind !== 'postgresql') return;
     const password = decodeURIComponent(new URL(database.url).password);
     execFileSync('sh', ['-c', run.stdout], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', stderr],
       env: { ...process.env, ...(password && { PGPASSWORD: password }) },
     });
   };
@@ -90,6 +90,10 @@ describe.each(kinds)('backup and restore on %s', (kind) => {
   it('a restore revives what was revoked since, and says so', async () => {
     const token = present(revoked).access_token;
     expect(await activeNow(token)).toEqual([false]);
+    const { database: live } = server.app.domain.storage;
+    // As a later release would leave it: a table, and one that points at it, which the backup does not know.
+    await live.sql.write('test.newer', 'CREATE TABLE newer (id INTEGER PRIMARY KEY)');
+    await live.sql.write('test.newest', 'CREATE TABLE newest (newer_id INTEGER REFERENCES newer (id))');
     await server.close();
     const restored = await host('restore', file, '--yes');
     expect(restored).toMatchObject({ code: 0 });
@@ -97,7 +101,21 @@ describe.each(kinds)('backup and restore on %s', (kind) => {
     follow(restored);
     await start();
     expect(await activeNow(token, machine, later)).toEqual([true, true, true]);
+    for (const table of ['newer', 'newest']) {
+      const { sql } = server.app.domain.storage.database;
+      await expect(sql.write(`test.${table}`, `CREATE TABLE ${table} (id INTEGER)`)).resolves.toBeDefined();
+    }
   }, 60_000);
+
+  it.runIf(kind === 'postgresql')('a dump that cannot be read to its end leaves all as it was', async () => {
+    const cut = join(folder, 'cut');
+    const { access_token: token } = await world.tokens(world.web);
+    const dump = readFileSync(file);
+    writeFileSync(cut, dump.subarray(0, dump.length - 2000));
+    const { stdout } = await host('restore', cut);
+    expect(() => follow({ stdout, stderr: '', code: 0 }, 'ignore')).toThrow('Command failed');
+    expect(await activeNow(token)).toEqual([true]);
+  });
 
   it('--invalidate-sessions ends all that was issued before, without alerts; what is issued afterwards lives', async () => {
     await server.close();
@@ -249,11 +267,21 @@ describe('the commands for PostgreSQL', () => {
   const url = `postgresql://ada:s3cret@db.example:5433/auth?sslmode=verify-full&schema=x&password=again&sslpassword=too`;
 
   it('name the database, and never a password', () => {
+    const named = `'postgresql://ada@db.example:5433/auth?sslmode=verify-full'`;
     expect(dumpCommand(url, "it's here.dump")).toBe(
-      `pg_dump --format=custom --no-owner --no-privileges --file='it'\\''s here.dump' 'postgresql://ada@db.example:5433/auth?sslmode=verify-full'`,
+      `pg_dump --format=custom --no-owner --no-privileges --file='it'\\''s here.dump' ${named}`,
     );
-    expect(restoreCommand(url, 'a.dump')).toBe(
-      `pg_restore --clean --if-exists --no-owner --no-privileges --single-transaction --dbname='postgresql://ada@db.example:5433/auth?sslmode=verify-full' 'a.dump'`,
-    );
+    const restore = restoreCommand(url, 'a.dump');
+    expect(restore).toContain(`--file=- 'a.dump' && `);
+    expect(restore).toMatch(new RegExp(`--dbname=${named.replaceAll(/[.?]/g, String.raw`\$&`)}$`));
+    expect(restore).not.toMatch(/s3cret|again|too/);
+  });
+
+  it('write a space as libpq reads it, and a file that begins with - as a file', () => {
+    const spaced = 'postgresql://ada@db.example/auth?options=-c%20search_path%3Dx&sslrootcert=/a+b%2Bc';
+    const named = `'postgresql://ada@db.example/auth?options=-c%20search_path%3Dx&sslrootcert=%2Fa%20b%2Bc'`;
+    expect(dumpCommand(spaced, '-x')).toContain(`--file='./-x' ${named}`);
+    expect(restoreCommand(spaced, '-x')).toContain(`--file=- './-x' && `);
+    expect(restoreCommand(spaced, '-x')).toContain(named);
   });
 });
