@@ -1,5 +1,5 @@
 /** What a consent page says: who asks, for what in words, and for whom. */
-import type { ApiRegistry } from '../clients/apis.ts';
+import { OIDC_SCOPES, type ApiRegistry } from '../clients/apis.ts';
 import type { Client } from '../clients/registry.ts';
 import { CLAIMS_MEMBER, notYetAllowed, OIDC_MEMBER, scopesByOwner } from '../provider/grants.ts';
 import { scopeList } from '../provider/resources.ts';
@@ -35,11 +35,15 @@ export async function requestedInInteraction(
 export async function scopesInWords(apis: ApiRegistry, scopes: ConsentScopes): Promise<ScopeView[]> {
   const views: ScopeView[] = [];
   for (const [member, names] of Object.entries(scopes)) {
-    const api = member === OIDC_MEMBER || member === CLAIMS_MEMBER ? undefined : await apis.get(member);
+    const claim = member === CLAIMS_MEMBER;
+    const api = member === OIDC_MEMBER || claim ? undefined : await apis.get(member);
     for (const name of names) {
       if (name === 'offline_access') continue; // spoken of in a sentence of its own
+      // A grant keeps those of OpenID Connect with each API too (`provider/grants.ts`).
+      if (member !== OIDC_MEMBER && !claim && OIDC_SCOPES.includes(name)) continue;
       const described = api?.scopes.find((scope) => scope.name === name)?.description;
-      views.push({ ...(api ? { api: api.name } : {}), name, description: described ?? name });
+      const where = api ? { api: api.name } : claim ? { claim } : {};
+      views.push({ ...where, name, description: described ?? name });
     }
   }
   return views;

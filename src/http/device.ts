@@ -3,7 +3,6 @@ import type { Context } from 'koa';
 import type { ApiRegistry } from '../clients/apis.ts';
 import type { Client, ClientRegistry } from '../clients/registry.ts';
 import { normalizeUserCode, type DeviceDecisions, type WaitingDevice } from '../provider/device-codes.ts';
-import type { Changes } from '../storage/changes.ts';
 import type { Accounts } from '../users/accounts.ts';
 import type { SecondFactors } from '../users/second-factors.ts';
 import type { Throttle } from '../users/throttle.ts';
@@ -28,7 +27,6 @@ export interface DeviceDependencies {
   readonly accounts: Accounts;
   readonly secondFactors: Pick<SecondFactors, 'has'>;
   readonly throttle: Throttle;
-  readonly changes: Changes;
 }
 
 export interface DevicePages {
@@ -93,7 +91,7 @@ export function createDevicePages(deps: DeviceDependencies): DevicePages {
     return false;
   };
 
-  const decide = async (
+  const decide = (
     ctx: Context,
     session: SignedIn,
     device: WaitingDevice,
@@ -101,17 +99,13 @@ export function createDevicePages(deps: DeviceDependencies): DevicePages {
     allowed: boolean,
   ): Promise<boolean> => {
     if (allowed) return decisions.allow(device, client, session, originOf(ctx));
-    const done = await decisions.deny(device);
-    if (done) {
-      const who = { actor: `user:${session.userId}`, userId: session.userId, clientId: client.id };
-      await deps.changes.record({
-        type: 'consent.denied',
-        ...originOf(ctx),
-        ...who,
-        detail: { device: true },
-      });
-    }
-    return done;
+    const who = { actor: `user:${session.userId}`, userId: session.userId, clientId: client.id };
+    return decisions.deny(device, {
+      type: 'consent.denied',
+      ...originOf(ctx),
+      ...who,
+      detail: { device: true },
+    });
   };
 
   return {

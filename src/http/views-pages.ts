@@ -25,10 +25,12 @@ export interface AccountView {
   readonly name?: string | undefined;
 }
 
-/** A scope in words. Those of OpenID Connect are described by the message catalogue, whatever `description` says. */
+/** A scope in words, or a claim. Those of OpenID Connect are described by the message catalogue, whatever `description` says. */
 export interface ScopeView {
   /** The API's name; absent for the scopes of OpenID Connect. */
   readonly api?: string | undefined;
+  /** A claim that was asked for one by one (OIDC Core, 5.5). */
+  readonly claim?: boolean | undefined;
   readonly name: string;
   readonly description: string;
 }

@@ -94,9 +94,10 @@ function textsFor(locale: string, catalogue: Catalogue) {
       ...(next ? [{ field: 'new_password', text: said(`password.next.${next}`, { length }) }] : []),
       ...(repeat ? [{ field: 'repeat_password', text: said(`password.repeat.${repeat}`) }] : []),
     ],
-    /** A scope in words. */
-    scope: ({ api, name, description }: ScopeView): string =>
-      (api === undefined ? messages.get(`scope.${name}`) : undefined) ?? (description || name),
+    /** A scope, or a claim, in words. */
+    scope: ({ api, claim, name, description }: ScopeView): string =>
+      (api === undefined ? messages.get(`${claim ? 'claim' : 'scope'}.${name}`) : undefined) ??
+      (description || name),
     /** The letter that stands for a name, in place of a logo. */
     initial: (name: string): string => /[\p{L}\p{N}]/u.exec(name)?.[0].toLocaleUpperCase(locale) ?? '#',
   };

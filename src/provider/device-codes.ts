@@ -9,9 +9,11 @@ import type { Settings } from '../config/schema.ts';
 import { toSeconds, type Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/ids.ts';
 import type { Artifact, Artifacts } from '../storage/artifacts.ts';
+import type { Change, Changes } from '../storage/changes.ts';
 import type { ConsentScopes, Consents } from '../storage/consents.ts';
 import type { Families } from '../storage/families.ts';
 import type { SessionRecord } from '../storage/sessions.ts';
+import type { EventOf } from '../telemetry/events.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import { answeredAcr, judgeSignIn, type DeviceRequest } from './device-sign-in.ts';
 import { OIDC_MEMBER, scopesByOwner } from './grants.ts';
@@ -86,7 +88,7 @@ export interface DeviceDecisions {
     origin: Origin,
   ): Promise<boolean>;
   /** Refuses the device. Atomic, as `allow`. */
-  deny(device: WaitingDevice): Promise<boolean>;
+  deny(device: WaitingDevice, event: EventOf<'consent.denied'>): Promise<boolean>;
 }
 
 export function createDeviceDecisions(deps: {
@@ -94,17 +96,26 @@ export function createDeviceDecisions(deps: {
   readonly families: Families;
   readonly consents: Consents;
   readonly apis: ApiRegistry;
+  readonly changes: Pick<Changes, 'raw'>;
   readonly clock: Clock;
   readonly settings: Pick<Settings, 'defaultApi'>;
 }): DeviceDecisions {
-  const { artifacts, families, consents, apis, clock, settings } = deps;
+  const { artifacts, families, consents, apis, changes, clock, settings } = deps;
   const generationsOf = async (identifiers: readonly string[]): Promise<Record<string, number>> => {
     const found = await Promise.all(identifiers.map((identifier) => apis.get(identifier)));
     const known = found.filter((api) => api !== undefined);
     return Object.fromEntries(known.map((api) => [api.identifier, generationOf(api, settings.defaultApi)]));
   };
-  const first = ({ deviceCode, expiresAt }: WaitingDevice): Promise<boolean> =>
-    artifacts.insertOnce('DeviceCodeDecision', deviceCode, expiresAt);
+  /** Does `work` in one transaction with the decision: whatever fails leaves the device undecided. */
+  const decide = (
+    { deviceCode, expiresAt }: WaitingDevice,
+    work: (change: Change) => Promise<void>,
+  ): Promise<boolean> =>
+    changes.raw(async (change) => {
+      if (!(await artifacts.insertOnce('DeviceCodeDecision', deviceCode, expiresAt, change.tx))) return false;
+      await work(change);
+      return true;
+    });
   const requested = ({ params }: WaitingDevice): Promise<ConsentScopes> => scopesByOwner(apis, params);
   const judge: DeviceDecisions['judge'] = (device, person) =>
     judgeSignIn(device, person, toSeconds(clock.now()));
@@ -125,70 +136,70 @@ export function createDeviceDecisions(deps: {
       };
     },
     async allow(device, client, person, origin) {
-      if (judge(device, person) !== 'enough' || !(await first(device))) return false;
+      if (judge(device, person) !== 'enough') return false;
       const scopes = await requested(device);
       const oidc = scopes[OIDC_MEMBER] ?? [];
       const apiScopes = Object.entries(scopes).filter(([member]) => member !== OIDC_MEMBER);
       const who = { ...origin, actor: `user:${person.userId}`, userId: person.userId, clientId: client.id };
       const names = Object.values(scopes).flat();
       const generations = await generationsOf(apiScopes.map(([identifier]) => identifier));
-      await consents.allow(person.userId, client.id, scopes, {
-        type: 'consent.granted',
-        ...who,
-        detail: { scopes: names },
-      });
-      const consent = await consents.find(person.userId, client.id);
+      const granted = { type: 'consent.granted', ...who, detail: { scopes: names } } as const;
       const grantId = randomId(16);
       const { loginTs, acr, amr } = person.payload as { loginTs?: number; acr?: string; amr?: string[] };
-      await families.create(
-        {
-          id: grantId,
-          userId: person.userId,
-          clientId: client.id,
-          sessionUid: undefined, // a device outlives the browser that confirmed it
-          clientGeneration: client.generation,
-          userGeneration: person.userGeneration ?? '',
-          consentGeneration: consent?.generation,
-          newConsentGeneration: randomId(),
-          grant: {
-            accountId: person.userId,
+      return decide(device, async (change) => {
+        await consents.allow(person.userId, client.id, scopes, granted, change);
+        await families.create(
+          {
+            id: grantId,
+            userId: person.userId,
             clientId: client.id,
-            ...(oidc.length > 0 ? { openid: { scope: oidc.join(' ') } } : {}),
-            resources: Object.fromEntries(
-              apiScopes.map(([identifier, own]) => [identifier, [...oidc, ...own].join(' ')]),
-            ),
-            [API_GENERATIONS]: generations,
+            sessionUid: undefined, // a device outlives the browser that confirmed it
+            clientGeneration: client.generation,
+            userGeneration: person.userGeneration ?? '',
+            consentGeneration: undefined, // as it is in this transaction
+            newConsentGeneration: randomId(),
+            grant: {
+              accountId: person.userId,
+              clientId: client.id,
+              ...(oidc.length > 0 ? { openid: { scope: oidc.join(' ') } } : {}),
+              resources: Object.fromEntries(
+                apiScopes.map(([identifier, own]) => [identifier, [...oidc, ...own].join(' ')]),
+              ),
+              [API_GENERATIONS]: generations,
+            },
+            endsAt: device.expiresAt,
           },
-          endsAt: device.expiresAt,
-        },
-        {
-          kind: KIND,
-          id: device.deviceCode,
-          expiresAt: device.expiresAt,
-          payload: {
-            ...device.payload,
-            accountId: person.userId,
-            authTime: loginTs ?? toSeconds(clock.now()),
-            acr: answeredAcr(device, acr),
-            amr,
-            grantId,
-            scope: names.join(' '),
-            resource: apiScopes.map(([identifier]) => identifier)[0],
+          {
+            kind: KIND,
+            id: device.deviceCode,
+            expiresAt: device.expiresAt,
+            payload: {
+              ...device.payload,
+              accountId: person.userId,
+              authTime: loginTs ?? toSeconds(clock.now()),
+              acr: answeredAcr(device, acr),
+              amr,
+              grantId,
+              scope: names.join(' '),
+              resource: apiScopes.map(([identifier]) => identifier)[0],
+            },
           },
-        },
-        { type: 'grant.created', ...who, grantId, detail: { scope: names.join(' '), device: true } },
-      );
-      return true;
+          { type: 'grant.created', ...who, grantId, detail: { scope: names.join(' '), device: true } },
+          change,
+        );
+      });
     },
-    async deny(device) {
-      if (!(await first(device))) return false;
+    deny(device, event) {
       const payload = {
         ...device.payload,
         error: 'access_denied',
         errorDescription: 'the user denied the request',
       };
-      await artifacts.save(KIND, device.deviceCode, payload, { expiresAt: device.expiresAt });
-      return true;
+      const { deviceCode, expiresAt } = device;
+      return decide(device, async ({ tx, record }) => {
+        await artifacts.save(KIND, deviceCode, payload, { expiresAt }, tx);
+        await record(event);
+      });
     },
   };
 }

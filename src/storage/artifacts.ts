@@ -43,7 +43,7 @@ export interface Artifacts {
    * Saves unless it exists. Atomic: of any number of callers one gets true.
    * @param expiresAt epoch milliseconds; may come from outside: any number is taken
    */
-  insertOnce(kind: string, id: string, expiresAt: number): Promise<boolean>;
+  insertOnce(kind: string, id: string, expiresAt: number, tx?: Sql): Promise<boolean>;
   /** An artifact that has not expired, consumed or not. */
   find(kind: string, id: string): Promise<Artifact | undefined>;
   findByUserCode(kind: string, userCode: string): Promise<Artifact | undefined>;
@@ -105,12 +105,12 @@ export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock)
         ],
       );
     },
-    async insertOnce(kind, id, expiresAt) {
+    async insertOnce(kind, id, expiresAt, tx = sql) {
       const [hash = keys.hash(kind, id), ...older] = keys.hashes(kind, id);
       if (older.length > 0 && (await byHash(older))) return false;
       // An assertion's `exp` may be a fraction, or beyond what a column holds.
       const until = Math.max(0, Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER));
-      const { count } = await sql.write(
+      const { count } = await tx.write(
         'artifacts.insert-once',
         `INSERT INTO artifacts (hash, kind, payload, expires_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (hash) DO UPDATE SET expires_at = excluded.expires_at WHERE artifacts.expires_at <= $5`,

@@ -2,7 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { randomId } from '../lib/ids.ts';
 import type { AuditEvent } from '../telemetry/events.ts';
-import type { Changes } from './changes.ts';
+import type { Change, Changes } from './changes.ts';
 import type { Database } from './database.ts';
 
 /** Scope names by where they belong: '' holds OIDC's own, else the API's identifier. */
@@ -15,8 +15,14 @@ export interface Consent {
 
 export interface Consents {
   find(userId: string, clientId: string): Promise<Consent | undefined>;
-  /** Adds scopes to what was allowed before, with its audit row. Atomic. */
-  allow(userId: string, clientId: string, scopes: ConsentScopes, event: AuditEvent): Promise<void>;
+  /** Adds scopes to what was allowed before, with its audit row, in one transaction or in that of `within`. */
+  allow(
+    userId: string,
+    clientId: string,
+    scopes: ConsentScopes,
+    event: AuditEvent,
+    within?: Change,
+  ): Promise<void>;
   /** The user takes the app's access back: forgets the consent, and every family of both dies. Atomic. */
   revoke(userId: string, clientId: string, event: AuditEvent): Promise<void>;
 }
@@ -49,8 +55,8 @@ export function createConsents({ sql, kind }: Database, clock: Clock, changes: C
       const [row] = await sql.read<Row>('consents.find', SELECT, [userId, clientId]);
       return row && parse(row);
     },
-    allow: (userId, clientId, scopes, event) =>
-      changes.raw(async ({ tx, record }) => {
+    async allow(userId, clientId, scopes, event, within) {
+      const work = async ({ tx, record }: Change): Promise<void> => {
         await tx.write(
           'consents.ensure',
           `INSERT INTO consents (user_id, client_id, scopes, generation, created_at, updated_at)
@@ -65,7 +71,9 @@ export function createConsents({ sql, kind }: Database, clock: Clock, changes: C
           [userId, clientId, JSON.stringify(mergeScopes(parse(row).scopes, scopes)), clock.now()],
         );
         await record(event);
-      }),
+      };
+      await (within ? work(within) : changes.raw(work));
+    },
     revoke: (userId, clientId, event) =>
       changes.raw(async ({ tx, record }) => {
         await tx.write(

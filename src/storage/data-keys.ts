@@ -22,7 +22,8 @@ export interface DataKeys {
   /** Seals for storage; `context` says what it is and where it belongs. */
   seal(plaintext: Buffer | string, context: string): Buffer;
   /**
-   * Opens what `seal` made. A key that this node has not read yet is looked for in the database, once.
+   * Opens what `seal` made. A key that this node has not read yet is looked for in the database, once, unless too many
+   * were looked for in vain.
    * @throws SealError
    */
   open(sealed: Uint8Array, context: string): Promise<Buffer>;
@@ -40,6 +41,13 @@ export interface DataKeys {
    */
   reload(): Promise<void>;
 }
+
+/**
+ * Reads for keys that turned out not to be there, in so many milliseconds: anybody may send values under key ids that
+ * they made up, each another one. Beyond them a node learns of new keys as it learns of every other change.
+ */
+const MAX_MISSES = 10;
+const MISS_WINDOW = 10_000;
 
 const wrapContext = (id: string, purpose: string): string => `data-key:${id}:${purpose}`;
 const named = (key: Buffer): NamedKey => ({ id: fingerprint(key), key });
@@ -176,9 +184,14 @@ function byPurpose(keys: readonly UnwrappedKey[]) {
  * Reads and unwraps the data keys.
  * @throws StartError when a secret key is missing (it is named by its fingerprint) or the keys are gone
  */
-export async function loadDataKeys({ sql }: Database, secretKeys: readonly Buffer[]): Promise<DataKeys> {
+export async function loadDataKeys(
+  { sql }: Database,
+  secretKeys: readonly Buffer[],
+  clock: Clock,
+): Promise<DataKeys> {
   let current = byPurpose(await unwrapDataKeys(sql, secretKeys));
   let reading: Promise<void> = Promise.resolve();
+  let misses = { since: clock.now(), count: 0 };
 
   async function read(): Promise<void> {
     const { keys, missing } = await findKeys(sql, secretKeys);
@@ -194,9 +207,13 @@ export async function loadDataKeys({ sql }: Database, secretKeys: readonly Buffe
   const lookFor = (id: string): Promise<void> =>
     afterOthers(async () => {
       if (current.sealKeys.has(id)) return;
+      const now = clock.now();
+      if (Math.abs(now - misses.since) >= MISS_WINDOW) misses = { since: now, count: 0 };
+      if (misses.count >= MAX_MISSES) return;
       await read().catch((error: unknown) => {
         if (!(error instanceof StartError)) throw error; // another key may be missing; whoever opens will see
       });
+      if (!current.sealKeys.has(id)) misses.count += 1;
     });
 
   return {

@@ -6,7 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { AuditEvent } from '../telemetry/events.ts';
 import { ALIVE, ALIVE_JOINS, aliveParam } from './alive.ts';
 import type { Artifacts } from './artifacts.ts';
-import type { Changes } from './changes.ts';
+import type { Change, Changes } from './changes.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
 import { endOldest, lockUser, type FamilyCaps } from './family-caps.ts';
@@ -94,11 +94,12 @@ export interface OpaqueToken {
 export interface Families {
   /** The family with its user, in one query; undefined when there is none. */
   read(id: string): Promise<Family | undefined>;
-  /** Inserts a family and its code (or device code) in one transaction. Never over an existing id. */
+  /** Inserts a family and its code (or device code) in one transaction, or in that of `within`. Never over an existing id. */
   create(
     family: NewFamily,
     code: { kind: string; id: string; payload: object; expiresAt: number },
     event: AuditEvent,
+    within?: Change,
   ): Promise<void>;
   /**
    * Consumes the code and sets the first token, or does neither; families over a cap end with it. Atomic.
@@ -188,9 +189,9 @@ export function createFamilies(
         user: userFromColumns(row),
       };
     },
-    async create(family, code, event) {
+    async create(family, code, event, within) {
       const now = clock.now();
-      await changes.raw(async ({ tx, record }) => {
+      const work = async ({ tx, record }: Change): Promise<void> => {
         await tx.write(
           'consents.ensure',
           `INSERT INTO consents (user_id, client_id, scopes, generation, created_at, updated_at)
@@ -219,7 +220,8 @@ export function createFamilies(
         const { kind, id, payload, expiresAt } = code;
         await artifacts.save(kind, id, payload, { expiresAt, grantId: family.id }, tx);
         await record(event);
-      });
+      };
+      await (within ? work(within) : changes.raw(work));
     },
     async first(step) {
       const { familyId: id, token, code, caps } = step;

@@ -53,7 +53,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
   try {
     const { applied } = await migrate(database, { onFirst: (tx) => createDataKeys(tx, secretKeys, clock) });
     const newest = (await migrationNames(database.kind)).at(-1) ?? '';
-    const dataKeys = await loadDataKeys(database, secretKeys);
+    const dataKeys = await loadDataKeys(database, secretKeys, clock);
     const subscriptions = await openSubscriptions(database);
     const changes = createChanges(database, clock, listeners, subscriptions);
     const ends = createSessionEnds(dataKeys, clock);

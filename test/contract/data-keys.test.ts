@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { fingerprint, SealError } from '../../src/lib/crypto.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { StartError } from '../../src/lib/errors.ts';
+import { addDataKey, wrappingKey } from '../../src/storage/data-keys.ts';
 import { openStorage } from '../../src/storage/open.ts';
 import { databaseKinds, freshDatabase, type DatabaseKind } from '../support/databases.ts';
 
@@ -109,5 +110,40 @@ describe.each(databaseKinds)('data keys on %s', (kind) => {
       data: { wrapped: of('hash')?.wrapped ?? new Uint8Array() },
     });
     await expect(start(url, [one])).rejects.toThrow('does not verify');
+  });
+
+  it('are not looked for again and again, whatever ids somebody makes up; new ones are found all the same', async () => {
+    const url = await fresh();
+    let now = Date.now();
+    let reads = 0;
+    const { dataKeys, database } = await openStorage({
+      url,
+      secretKeys: [one],
+      clock: { now: () => now },
+      listeners: { onEvent: () => {}, onBump: () => {} },
+      wrapDatabase: (opened) => ({
+        ...opened,
+        sql: {
+          ...opened.sql,
+          read: (name, text, params) => {
+            if (name === 'data-keys.list') reads += 1;
+            return opened.sql.read(name, text, params);
+          },
+        },
+      }),
+    });
+    cleanups.push(() => database.close());
+    reads = 0;
+    const made = (id: string): Buffer =>
+      Buffer.concat([Buffer.of(8), Buffer.from(id.padEnd(8, '0')), Buffer.alloc(60)]);
+    for (let i = 0; i < 40; i++) await expect(dataKeys.open(made(`z${i}`), 'x')).rejects.toThrow(SealError);
+    expect(reads).toBe(10);
+    now += 10_000;
+    const key = { id: 'newerkey', purpose: 'seal', status: 'active' } as const;
+    await addDataKey(database.sql, wrappingKey([one]), key, now);
+    const later = await start(url, [one]);
+    expect(later.dataKeys.sealingKey).toBe('newerkey');
+    const sealed = later.dataKeys.seal('text', 'here');
+    expect((await dataKeys.open(sealed, 'here')).toString()).toBe('text');
   });
 });

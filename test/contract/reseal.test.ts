@@ -271,7 +271,7 @@ describe.each(databaseKinds)('reseal on %s', (kind) => {
   });
 
   it('leaves a server without the new secret key working with what it has, and it says what it lacks', async () => {
-    const keys = await loadDataKeys(world.database, [old]);
+    const keys = await loadDataKeys(world.database, [old], world.clock);
     const sealed = keys.seal('before', 'x');
     const done = await run();
     await expect(keys.reload()).rejects.toThrow(fingerprint(NEW));

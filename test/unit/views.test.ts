@@ -7,6 +7,7 @@ import { bundledViews, localesIn } from '../../src/http/locales.ts';
 import { contrast, readBrand, themes } from '../../src/http/views-brand.ts';
 import type { Page } from '../../src/http/views.ts';
 import { createViews } from '../../src/http/views.ts';
+import { SCOPE_CLAIMS } from '../../src/users/claims.ts';
 import { states } from '../browser/support/states.ts';
 
 const views = createViews();
@@ -200,6 +201,14 @@ describe('consent', () => {
 });
 
 describe('message catalogues', () => {
+  it.each(['en', 'de'])('%s has words for every claim and scope of OpenID Connect', (locale) => {
+    const words = catalogue(locale);
+    for (const [scope, claims] of Object.entries(SCOPE_CLAIMS)) {
+      expect(words[`scope.${scope}`], scope).toBeTruthy();
+      for (const claim of claims) expect(words[`claim.${claim}`], claim).toBeTruthy();
+    }
+  });
+
   const english = catalogue('en');
   const holes = (text: string | undefined) => all(/\{(\w+)\}/g, text ?? '').sort();
 
@@ -219,7 +228,7 @@ describe('message catalogues', () => {
     const said = new Set<string>();
     const used = [...templates, ...sources].join('\n');
     const topics = all(/say\(deps, ctx, '([\w.-]+)'/g, used).map((topic) => `${topic}.`);
-    const families = all(/`([\w.-]+\.)\$\{/g, used).concat('scope.', topics);
+    const families = all(/`([\w.-]+\.)\$\{/g, used).concat('scope.', 'claim.', topics);
     for (const key of Object.keys(english)) {
       if (used.includes(`'${key}'`) || families.some((family) => key.startsWith(family))) said.add(key);
     }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tappedDatabase, unavailable } from '../../fault/support/tapped-database.ts';
 import type { Browser, Seen } from '../../support/browser.ts';
 import { databaseKinds } from '../../support/databases.ts';
 import { PASSWORD, startWorld, type TestClient, type Tokens, type World } from '../../support/fixtures.ts';
@@ -16,8 +17,10 @@ describe.each(databaseKinds)('device flow (RFC 8628) on %s', (kind) => {
   let world: World;
   let tv: TestClient;
   let now = Date.now();
+  const tapped = tappedDatabase();
   beforeAll(async () => {
-    world = await startWorld({ kind, clock: { now: () => now } });
+    world = await startWorld({ kind, clock: { now: () => now }, wrapDatabase: tapped.wrap });
+    tapped.watch(world.app.koa);
     tv = await world.client({
       client_id: 'tv',
       client_name: 'Television',
@@ -78,6 +81,46 @@ describe.each(databaseKinds)('device flow (RFC 8628) on %s', (kind) => {
     expect((await world.userinfo(tokens.body.access_token)).body).toMatchObject({ sub: world.userId });
     expect((await world.refresh(tv, tokens.body.refresh_token ?? '')).status).toBe(200);
   });
+
+  it('a decision is taken from a form of this browser and page alone', async () => {
+    const device = await begin();
+    const [browser, page] = await confirmation(device);
+    for (const csrf of ['', 'x', 'A'.repeat(43)]) {
+      const refused = await browser.submit(page, { decision: 'allow', csrf }, '/device');
+      expect(refused.status).toBe(403);
+    }
+    later();
+    expect((await poll(device)).body.error).toBe('authorization_pending');
+  });
+
+  it.each(['allow', 'deny'])(
+    'to %s is one transaction: after a failure the code can be decided on',
+    async (decision) => {
+      const device = await begin();
+      const [browser, page] = await confirmation(device);
+      const audited = () =>
+        world.app.domain.storage.database.prisma.auditEvent.count({
+          where: { type: { in: ['consent.granted', 'consent.denied', 'grant.created'] } },
+        });
+      const before = await audited();
+      // The last thing that is written.
+      let left = decision === 'allow' ? 2 : 1;
+      tapped.tap = {
+        before: (step) => {
+          if (step === 'audit.insert' && --left === 0) throw unavailable();
+        },
+      };
+      expect((await browser.submit(page, { decision }, '/device')).status).toBe(503);
+      tapped.tap = {};
+      expect(await audited()).toBe(before);
+      expect((await browser.submit(page, { decision }, '/device')).status).toBe(200);
+      expect(await audited()).toBe(before + (decision === 'allow' ? 2 : 1));
+      later();
+      const answer = await poll(device);
+      if (decision === 'allow') expect(answer.status).toBe(200);
+      else expect(answer.body.error).toBe('access_denied');
+    },
+  );
 
   it('ends the family when a device code is used twice', async () => {
     const device = await begin();

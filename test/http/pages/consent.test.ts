@@ -190,4 +190,18 @@ describe.each(databaseKinds)('the consent page on %s', (kind) => {
     expect(await world.introspect(first.access_token)).toEqual({ active: false });
     expect(await world.introspect(second.access_token)).toMatchObject({ active: true });
   });
+
+  it('says in words what is asked for claim by claim, here and among the connected apps', async () => {
+    const names = ['phone_number', 'email_verified', 'profile'];
+    const claims = JSON.stringify({ userinfo: Object.fromEntries(names.map((name) => [name, null])) });
+    const browser = await signedIn(world);
+    const { seen } = await ask(world, world.web, { claims, prompt: 'consent' }, browser);
+    const words = ['See your phone number', 'See whether your email address is confirmed'];
+    for (const each of [...words, 'See the address of your profile page']) expect(seen.text).toContain(each);
+    for (const name of names) expect(seen.text).not.toContain(`>${name}<`);
+    await browser.submit(seen, { decision: 'allow' }, '/consent');
+    const { text } = await browser.go(`${world.url}/account/apps`);
+    for (const each of words) expect(text).toContain(each);
+    for (const name of [...names, 'openid']) expect(text).not.toContain(`>${name}<`);
+  });
 });
