@@ -177,6 +177,13 @@ describe.each(databaseKinds)('second factors on %s', (kind) => {
       expect(outcomes.filter((outcome) => outcome !== undefined)).toEqual(['pop']);
     });
 
+    it('that do not count take a challenge once too', async () => {
+      passkey = new Authenticator(ORIGIN, { counts: false });
+      await add();
+      const options = await ask();
+      expect([await answer(options), await answer(options)]).toEqual(['pop', undefined]);
+    });
+
     it('that count are refused when they count backwards: they were copied', async () => {
       await add();
       expect(await answer(await ask())).toBe('pop');

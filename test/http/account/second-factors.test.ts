@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { createThrottle } from '../../../src/users/throttle.ts';
 import type { Browser, Seen } from '../../support/browser.ts';
 import { databaseKinds } from '../../support/databases.ts';
 import { PASSWORD, startWorld, type World } from '../../support/fixtures.ts';
@@ -89,6 +91,25 @@ describe.each(databaseKinds)('a second factor on %s', (kind) => {
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
     pass(61);
     expect((await browser.submit(page, { code: app.code() }, '/login')).page).toBe('account');
+  });
+
+  it('a right code that comes while others use up the guesses is too late', async () => {
+    const id = await world.user('duna');
+    const app = await withApp(world, 'duna');
+    pass(60);
+    const browser = world.browser();
+    const page = await withPassword(world, 'duna', browser);
+    const { throttles, dataKeys, secondFactors } = world.app.domain.storage;
+    const throttle = createThrottle(throttles, dataKeys, systemClock);
+    const used = vi.spyOn(secondFactors, 'useStep').mockImplementation(async () => {
+      const budgets = throttle.forSecondFactor(id, '203.0.113.200');
+      for (let guess = 0; guess < 6; guess++) expect(await throttle.fail(budgets)).toBeUndefined();
+      return true;
+    });
+    const late = await browser.submit(page, { code: app.code() }, '/login');
+    used.mockRestore();
+    expect([late.status, late.page]).toEqual([429, 'mfa']);
+    expect((await browser.go(`${world.url}/account`)).page).toBe('login');
   });
 
   it('lets a recovery code in once, and tells how many are left', async () => {
@@ -229,8 +250,10 @@ describe.each(databaseKinds)('a second factor on %s', (kind) => {
     await withPassword(world, 'mona', browser);
     const page = await authenticator(browser);
     const app = scan(page);
-    const forged = await browser.submit(page, { setup: 'AAAA', code: app.code() });
-    expect([forged.status, step(forged)]).toEqual([422, 'set-up']);
+    for (const setup of ['', '!!!', '====', 'A', 'AAAA']) {
+      const forged = await browser.submit(page, { setup, code: app.code() });
+      expect([forged.status, step(forged)], setup).toEqual([422, 'set-up']);
+    }
     pass(901);
     const late = await browser.submit(page, { code: app.code() }, '/account/authenticator');
     expect(late.page).toBe('login'); // and the five minutes are over too
