@@ -299,7 +299,7 @@ describe('a token', () => {
   it.each(['introspect', 'revoke'])('is read from standard input to %s it', async (verb) => {
     handler = () => ({ body: { active: false, inactive_reason: 'expired' } });
     const { stdout } = await admin(['tokens', verb, '--json'], { input: 'eyJ.a.b\n' });
-    expect(server.calls[0]).toMatchObject({
+    expect(server.calls.at(-1)).toMatchObject({
       method: 'POST',
       target: `/tokens/${verb}`,
       text: '{"token":"eyJ.a.b"}',

@@ -273,9 +273,9 @@ describe.each(databaseKinds)('passkeys on %s', (kind) => {
 
     it('nobody confirms with one that they are somebody else', async () => {
       const { key } = await withPasskey('ned');
-      await world.user('olga');
+      await world.user('oona');
       const browser = world.browser();
-      await withPassword(world, 'olga', browser);
+      await withPassword(world, 'oona', browser);
       pass(301);
       const confirm = await factors(browser);
       expect(confirm.text).not.toContain('data-passkey');
