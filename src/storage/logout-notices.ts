@@ -1,7 +1,6 @@
 /** Clients that are still to be told that a session of theirs has ended. `session-ends.ts` puts them here. */
 import type { Clock } from '../lib/clock.ts';
 import type { Database } from './database.ts';
-import { parameters } from './sql.ts';
 import { afterText, toPage, type Page, type PageRequest } from './pages.ts';
 
 /** A notice that the caller may try to deliver now. */
@@ -41,12 +40,9 @@ const CLAIM = 60_000;
 /** Milliseconds that a notice is kept at most: what was given up is swept then. */
 export const NOTICE_TTL = 30 * 24 * 3_600_000;
 
-const COLUMNS = 7;
-
-/** A statement for `count` notices; takes the values of each in the order of the columns. */
-export const addNotices = (count: number): string =>
-  `INSERT INTO logout_notices (id, client_id, user_id, sid, attempts, due_at, expires_at)
-   VALUES ${Array.from({ length: count }, (_, row) => `(${parameters(COLUMNS, row * COLUMNS)})`).join(', ')}`;
+/** Takes the values of a notice, in their order. */
+export const ADD_NOTICE = `INSERT INTO logout_notices (id, client_id, user_id, sid, attempts, due_at, expires_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7)`;
 
 export function createLogoutNotices({ prisma, sql, kind }: Database, clock: Clock): LogoutNotices {
   const DUE = `SELECT id FROM logout_notices WHERE client_id = $3 AND due_at <= $2 ORDER BY due_at, id LIMIT $4`;

@@ -4,9 +4,9 @@ import { SealError } from '../lib/crypto.ts';
 import { createSortableIds } from '../lib/ids.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Prisma } from './generated/postgresql/client.ts';
-import { addNotices, NOTICE_TTL } from './logout-notices.ts';
+import { ADD_NOTICE, NOTICE_TTL } from './logout-notices.ts';
 import { sealContext } from './sealed-columns.ts';
-import { parameters, type Sql } from './sql.ts';
+import type { Sql } from './sql.ts';
 
 /** A session's row, as the statement that took it away returned it. */
 export interface EndedSession {
@@ -39,13 +39,6 @@ interface Part {
 interface ClientRow {
   readonly id: string;
   readonly metadata: string;
-}
-
-/** Rows of one statement: SQLite and PostgreSQL take far more parameters. */
-const BATCH = 100;
-
-function* batches<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let start = 0; start < items.length; start += BATCH) yield items.slice(start, start + BATCH);
 }
 
 export function createSessionEnds(keys: DataKeys, clock: Clock): SessionEnds {
@@ -97,15 +90,12 @@ export function createSessionEnds(keys: DataKeys, clock: Clock): SessionEnds {
     async tell(tx, ended) {
       const parts = await partsOfAll(ended);
       const clients: ClientRow[] = [];
-      for (const ids of batches(idsIn(parts))) {
-        const text = `SELECT id, metadata FROM clients WHERE id IN (${parameters(ids.length)}) AND enabled`;
-        clients.push(...(await tx.read<ClientRow>('session-ends.clients', text, ids)));
+      for (const id of idsIn(parts)) {
+        const text = 'SELECT id, metadata FROM clients WHERE id = $1 AND enabled';
+        clients.push(...(await tx.read<ClientRow>('session-ends.client', text, [id])));
       }
       const notices = noticesOf(parts, clients);
-      for (const batch of batches(notices)) {
-        const values = batch.flatMap((notice) => Object.values(notice));
-        await tx.write('logout-notices.add', addNotices(batch.length), values);
-      }
+      for (const notice of notices) await tx.write('logout-notices.add', ADD_NOTICE, Object.values(notice));
       return idsIn(notices);
     },
     async ofUser(tx, userId, keepUid = '') {

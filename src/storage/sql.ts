@@ -59,7 +59,3 @@ export function timed(sql: Sql, onQuery: (op: string, seconds: number) => void):
     write: (name, text, params) => measure(name, () => sql.write(name, text, params)),
   };
 }
-
-/** `$1, $2, …`: placeholders for `count` values behind `after` others. */
-export const parameters = (count: number, after = 0): string =>
-  Array.from({ length: count }, (_, index) => `$${after + index + 1}`).join(', ');

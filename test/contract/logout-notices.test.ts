@@ -122,16 +122,6 @@ describe.each(databaseKinds)('notices of logout on %s', (kind) => {
     expect(await notices()).toHaveLength(2);
   });
 
-  it('are written for each of many sessions that end together', async () => {
-    const all: string[] = [];
-    for (let i = 0; i < 60; i++) all.push(...(await session([told, other, silent])).sids.slice(0, 3));
-    world.time.now += DAY;
-    await world.sweep();
-    const expected = all.filter((sid) => !sid.endsWith(`/${silent}`)).sort();
-    expect((await sids()).sort()).toEqual(expected);
-    expect(expected).toHaveLength(120);
-  });
-
   it('leave out clients that are disabled', async () => {
     const { id } = await world.client({ backchannel_logout_uri: URI });
     const { uid } = await session([id, told]);
