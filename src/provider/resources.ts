@@ -49,11 +49,12 @@ export function createResources(deps: ProviderDependencies): Resources {
   const signable = (alg: string): 'ES256' => (ring.algorithms.includes(alg) ? (alg as 'ES256') : 'ES256');
   /**
    * Whether a client gets a token for an API: an audience alone is power where the API looks no further. So one of
-   * the API's scopes must be asked for and allowed to the client; where an API has none, nobody could consent.
+   * the API's scopes must be asked for and allowed to the client. Where an API has none, a client may act for itself;
+   * for people it must be first-party, for they could not tell what they allow.
    */
-  const isForClient = (api: ApiRecord, firstParty: boolean, ofApi: readonly string[], issued: string[]) =>
+  const isForClient = (api: ApiRecord, trusted: boolean, ofApi: readonly string[], issued: string[]) =>
     api.identifier === settings.defaultApi ||
-    (api.scopes.length === 0 ? firstParty : ofApi.some((name) => issued.includes(name)));
+    (api.scopes.length === 0 ? trusted : ofApi.some((name) => issued.includes(name)));
   return {
     async defaultResource(ctx, _client, oneOf) {
       if (oneOf) {
@@ -111,7 +112,7 @@ export function createResources(deps: ProviderDependencies): Resources {
           if (!known.has(scope)) throw new errors.InvalidScope('requested scope is not allowed', scope);
         }
       }
-      if (!isForClient(api, record.metadata.first_party, ofApi, issuedScopes(ctx)))
+      if (!isForClient(api, own || record.metadata.first_party, ofApi, issuedScopes(ctx)))
         throw new errors.InvalidTarget('no scope of the requested resource is granted'); // RFC 8707, 2
       const options = optionsOf(record, settings);
       return {

@@ -70,6 +70,7 @@ describe.each(databaseKinds)('a second node on %s', (kind) => {
       client_id: 'late',
       redirect_uris: [],
       grant_types: ['client_credentials'],
+      scope: 'orders:read',
     });
     await soon(made, 200);
     await admin.ok('POST', '/apis', { body: { identifier, name: 'Late' } });

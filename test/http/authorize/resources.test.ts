@@ -189,13 +189,22 @@ describe.each(databaseKinds)('who gets a token for an API (%s)', (kind) => {
     expect(begun).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
   });
 
-  it('a first-party client alone, where the API has no scopes', async () => {
-    expect(await own(await machine('foreign', { scope: 'orders:read' }), BARE)).toMatchObject({
-      status: 400,
-      body: { error: 'invalid_target' },
-    });
-    const ours = await own(await machine('ours', { scope: '', first_party: true }), BARE);
-    expect(decodeJwt(ours.body.access_token ?? '')).toMatchObject({ aud: BARE, sub: 'ours' });
+  it('for people a first-party client alone, where the API has no scopes; for itself every client', async () => {
+    const foreign = await own(await machine('foreign', { scope: 'orders:read' }), BARE);
+    expect(decodeJwt(foreign.body.access_token ?? '')).toMatchObject({ aud: BARE, sub: 'foreign' });
+    const [theirs, ours] = [false, true].map((first_party) =>
+      world.client({
+        client_id: first_party ? 'ours' : 'theirs',
+        redirect_uris: ['https://bare.example/cb'],
+        scope: 'openid',
+        first_party,
+      }),
+    );
+    expect((await ask(world, await theirs!, { scope: 'openid', resource: BARE })).error).toBe(
+      'invalid_target',
+    );
+    const tokens = await world.tokens(await ours!, { params: { scope: 'openid', resource: BARE } });
+    expect(decodeJwt(tokens.access_token)).toMatchObject({ aud: BARE });
   });
 
   it('no longer a client whose scopes of it were all taken away', async () => {
