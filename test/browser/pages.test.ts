@@ -72,6 +72,7 @@ async function examine(): Promise<string[]> {
   );
 }
 
+// Needs a Chromium: the suite must run where only Node is; `.ci/run` brings one.
 describe.skipIf(!chromium)('pages in a browser', () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'views-'));

@@ -7,6 +7,7 @@ const chromium = findChromium();
 /** A browser that offers no passkeys at a field. */
 const ONLY_WHEN_ASKED = 'delete PublicKeyCredential.isConditionalMediationAvailable';
 
+// Needs a Chromium: the suite must run where only Node is; `.ci/run` brings one.
 describe.skipIf(!chromium)('passkeys in a browser', () => {
   let world: World;
   let browser: Browser;

@@ -89,6 +89,7 @@ describe('the alert rules', () => {
     spawnSync('promtool', argv, { cwd: join(DEPLOY, 'prometheus'), encoding: 'utf8' });
   const missing = promtool('--version').error !== undefined;
 
+  // Needs Prometheus's own program; the names in the rules are checked against a running server all the same.
   it.skipIf(missing)(
     `are right by their tests${missing ? ' (skipped: no promtool, which Debian’s package prometheus brings)' : ''}`,
     () => {

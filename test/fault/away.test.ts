@@ -54,6 +54,7 @@ const unavailable = ({ status, body, headers }: Answer<object>) => {
   expect(headers.get('retry-after')).toBe('1');
 };
 
+// Needs PostgreSQL: SQLite has no wire that could break; `.ci/run` brings a server.
 describe.skipIf(!databaseKinds.includes('postgresql'))('PostgreSQL behind a bad wire', () => {
   const tapped = tappedDatabase();
   let database: FreshDatabase;

@@ -104,6 +104,7 @@ describe.each(databaseKinds)('a server on %s that is killed under load', (kind) 
             totals.revocations++;
           }
         });
+        // Not a wait for anything: the kill must fall at a moment that nothing in the server leads up to.
         await new Promise((resolve) => setTimeout(resolve, randomInt(100, 500)));
         const ended = once(running.process, 'exit');
         running.process.kill('SIGKILL');

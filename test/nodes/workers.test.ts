@@ -33,6 +33,7 @@ function startLoad(node: Node, cluster: Cluster) {
     while (running) {
       const ready = await fetch(`${node.url}/health/ready`).catch(() => undefined);
       if (ready?.status === 503) running = false;
+      // A balancer asks in intervals: nothing tells it of an event.
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };

@@ -17,6 +17,7 @@ const ahead = (ms: number): string => {
   return `--import=data:text/javascript,${encodeURIComponent(source)}`;
 };
 
+// Needs PostgreSQL: nodes of different clocks do not share a file; `.ci/run` brings a server.
 describe.skipIf(!databaseKinds.includes('postgresql'))('nodes a minute apart', () => {
   let arena: Arena;
   const [NOW, LATE, EARLY] = [0, 1, 2];

@@ -4,7 +4,7 @@ import { databaseKinds } from '../support/databases.ts';
 import { openArena, startNodes } from './support/arena.ts';
 import { races } from './support/suite.ts';
 
-// SQLite is one process's: without a PostgreSQL server there is nothing to race on.
+// Needs PostgreSQL; two processes on one SQLite file race in one-file.test.ts.
 describe.skipIf(!databaseKinds.includes('postgresql'))('two nodes', () => {
   races('two processes', () => openArena({ kind: 'postgresql' }, (world) => startNodes(world, 2)));
 });

@@ -266,6 +266,7 @@ describe('a refusal', () => {
     [{ PORTCULLIS_WORKERS: '0' }, 'PORTCULLIS_WORKERS: must be auto or'],
     [{ PORTCULLIS_ACCESS_TOKEN_TTL: '0' }, 'PORTCULLIS_ACCESS_TOKEN_TTL: must be a whole number from 1'],
     [{ PORTCULLIS_REFRESH_IDLE_TTL: '14d' }, 'PORTCULLIS_REFRESH_IDLE_TTL: must be a whole number'],
+    [{ PORTCULLIS_KEY_ROTATION_DAYS: '-1' }, 'PORTCULLIS_KEY_ROTATION_DAYS: must be a whole number'],
     [{ PORTCULLIS_KEY_POLL_SECONDS: '0' }, 'PORTCULLIS_KEY_POLL_SECONDS: must be'],
     [{ PORTCULLIS_DPOP_NONCES: 'on' }, 'PORTCULLIS_DPOP_NONCES: must be off, offered or required'],
     [{ PORTCULLIS_REGISTRATION: 'yes' }, 'PORTCULLIS_REGISTRATION: must be open or closed'],

@@ -108,6 +108,7 @@ describe('the import order', () => {
     ['src/cli/main.ts', "import { b } from '../main.ts';"],
     ['src/http/a.ts', "import { PrismaClient } from '../storage/generated/sqlite/client.ts';"],
     ['src/http/a.ts', "import { Provider } from 'oidc-provider';"],
+    // What must be refused; nothing imports it.
     ['src/provider/a.ts', "import { b } from 'oidc-provider/lib/b.js';"],
     ['src/provider/a.ts', "import Koa from 'koa';"],
     ['src/users/a.ts', "import { b } from '../../test/support/b.ts';"],

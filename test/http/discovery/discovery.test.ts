@@ -177,6 +177,7 @@ describe.each([
     expect((await tokens.browser.submit(logout, { decision: 'logout' })).page).toBe('signed-out');
   });
 
+  // An issuer without a path has nothing outside of it.
   it.skipIf(path === '')('answers nothing outside its path but health', async () => {
     expect((await get(`${origin}/authorize`)).status).toBe(404);
     expect((await get(`${origin}/health/live`)).status).toBe(200);
