@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -126,5 +127,22 @@ describe('the portcullis command', () => {
   it('reports a bundled Node that a signal ended as a shell does', async () => {
     const child = start("process.kill(process.pid, 'SIGKILL');", { flags: OLD_NODE });
     expect(await finish(child)).toEqual({ code: 137, out: '', err: '' });
+  });
+});
+
+describe('the Node that installs', () => {
+  it('is refused by npm before anything is fetched when it is older than Prisma takes', async () => {
+    const read = (path: string): Promise<string> =>
+      readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
+    const manifest = JSON.parse(await read('package.json')) as {
+      engines: { node: string };
+      devEngines: { runtime: unknown };
+    };
+    const floor = manifest.engines.node;
+    expect(manifest.devEngines.runtime).toEqual({ name: 'node', version: floor, onFail: 'error' });
+    const prisma = JSON.parse(await read('node_modules/prisma/package.json')) as {
+      engines: { node: string };
+    };
+    expect(prisma.engines.node.replaceAll(/\.0\b/g, '')).toBe(floor.replaceAll(/\.0\b/g, ''));
   });
 });
