@@ -77,6 +77,8 @@ export function createPeople(deps: PeopleDependencies): People {
     account: createAccountPages({
       ...pages,
       audit: createAuditLog(storage.database),
+      addresses: storage.addresses,
+      users,
       visitorSignIn,
       visitors: createVisitors(csrf, basePath),
       mailing,

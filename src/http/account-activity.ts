@@ -61,8 +61,12 @@ function activityKind({ type, detail, actor, userId, clientId }: AuditRecord): A
       return detail['by'] === 'user' ? 'password-changed' : 'password-changed-by-admin';
     case 'user.created':
       return 'created';
-    case 'user.updated':
-      return 'updated';
+    case 'user.updated': {
+      const changed = detail['changed'] as readonly string[];
+      return own && changed.includes('email') ? 'email-changed' : 'updated';
+    }
+    case 'user.email_change_requested':
+      return 'email-asked';
     case 'user.enabled':
       return 'enabled';
     case 'user.disabled':

@@ -13,8 +13,8 @@ import { signIn, type SignIn, type SignInDependencies } from './sign-in.ts';
 const RECENT = 5 * 60;
 
 /** Sections that it leads to. */
-export type Sensitive = 'factors' | 'authenticator' | 'password' | 'delete';
-const TARGETS: readonly string[] = ['factors', 'authenticator', 'password', 'delete'] satisfies Sensitive[];
+const TARGETS = ['factors', 'authenticator', 'password', 'email', 'delete'] as const;
+export type Sensitive = (typeof TARGETS)[number];
 
 export interface ConfirmDependencies extends SignInDependencies {
   readonly show: ShowPage;
@@ -57,7 +57,8 @@ export function createConfirm(deps: ConfirmDependencies): Confirm {
     async submit(visit, sent) {
       const { ctx, session, user, subject } = visit;
       const target = single(sent, 'target') ?? '';
-      if (!TARGETS.includes(target)) throw new PortcullisError('invalid_request', 400, 'Start again.');
+      if (!TARGETS.some((known) => known === target))
+        throw new PortcullisError('invalid_request', 400, 'Start again.');
       const form: Form = { ...sent, username: user.username };
       const outcome = await signIn(deps, ctx, form, { subject });
       if (!outcome.login) return page(visit, target, outcome);

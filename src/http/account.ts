@@ -6,6 +6,7 @@ import { createActivity, type ActivityDependencies } from './account-activity.ts
 import { createAppsSection, type AppsDependencies } from './account-apps.ts';
 import { createConfirm, type ConfirmDependencies } from './account-confirm.ts';
 import { createDeleteSection, type DeleteDependencies } from './account-delete.ts';
+import { createEmailSection, type EmailDependencies } from './account-email.ts';
 import { createFactorSections } from './account-factors.ts';
 import { createPasswordSection } from './account-password.ts';
 import { common, visitorOf, type AccountSection, type Visit } from './account-section.ts';
@@ -16,8 +17,8 @@ import { createRecover } from './recover.ts';
 import { createRegister } from './register.ts';
 import { localeOf } from './pages.ts';
 import type { Form } from './request-body.ts';
-import { createVerifyAddress } from './verify-address.ts';
-import type { VisitorPage, VisitorPageDependencies } from './visitor-page.ts';
+import { createVerifyAddress, type VerifyAddressDependencies } from './verify-address.ts';
+import type { VisitorPage } from './visitor-page.ts';
 import type { VisitorSignIn } from './visitor-sign-in.ts';
 
 export interface AccountDependencies
@@ -26,7 +27,8 @@ export interface AccountDependencies
     AppsDependencies,
     ConfirmDependencies,
     DeleteDependencies,
-    VisitorPageDependencies {
+    EmailDependencies,
+    VerifyAddressDependencies {
   readonly csrf: Csrf;
   readonly visitorSignIn: VisitorSignIn;
   readonly settings: Pick<Settings, 'accountDeletion'>;
@@ -39,7 +41,13 @@ export interface AccountPages {
 }
 
 /** What the server knows of somebody, and a confirmed address. */
-function createProfileSection({ show, mailing, offers, settings }: AccountDependencies): AccountSection {
+function createProfileSection({
+  show,
+  basePath,
+  mailing,
+  offers,
+  settings,
+}: AccountDependencies): AccountSection {
   const section: AccountSection = {
     async show(visit, notices) {
       const { username, name, email, emailVerified } = visit.user;
@@ -48,8 +56,10 @@ function createProfileSection({ show, mailing, offers, settings }: AccountDepend
       show(visit.ctx, {
         ...common(visit, notices),
         section: 'profile',
+        action: `${basePath}/account/profile`, // others show it as well
         account,
         confirmable,
+        changeable: offers.recover,
         deletable: settings.accountDeletion,
       });
     },
@@ -81,6 +91,7 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
     ['authenticator', factors.authenticator],
     ['password', createPasswordSection(deps, confirm, profile.show)],
     ['confirm', confirm],
+    ...(deps.offers.recover ? [['email', createEmailSection(deps, confirm, profile.show)] as const] : []),
     ...(deps.settings.accountDeletion ? [['delete', createDeleteSection(deps, confirm)] as const] : []),
   ]);
   /** Where mails lead, and where they are asked for; nobody needs to be signed in. */

@@ -54,7 +54,7 @@ const patterns: readonly (Route & { readonly match: RegExp })[] = [
   },
   {
     match:
-      /^\/account\/(?:profile|apps|sessions|activity|factors|authenticator|password|delete|confirm|login|recover|register|verify)$/,
+      /^\/account\/(?:profile|email|apps|sessions|activity|factors|authenticator|password|delete|confirm|login|recover|register|verify)$/,
     pattern: '/account/:section',
     methods: ['GET', 'HEAD', 'POST'],
     body: 'form',

@@ -25,7 +25,8 @@ export type AccountNotice =
         | 'factor-added'
         | 'factor-removed'
         | 'mail-sent'
-        | 'mail-later';
+        | 'mail-later'
+        | 'email-asked';
     }
   | { readonly kind: 'access-removed'; readonly client: string };
 
@@ -52,6 +53,8 @@ export interface AccountProfilePage extends AccountCommon {
   };
   /** Posting the form asks for a mail that confirms the address. */
   readonly confirmable?: boolean | undefined;
+  /** Leads to where another address is asked for. */
+  readonly changeable?: boolean | undefined;
   /** Leads to where the account may be deleted. */
   readonly deletable?: boolean | undefined;
 }
@@ -98,6 +101,8 @@ export type ActivityKind =
   | 'password-changed-by-admin'
   | 'created'
   | 'updated'
+  | 'email-asked'
+  | 'email-changed'
   | 'enabled'
   | 'disabled'
   | 'revoked'
@@ -183,6 +188,16 @@ export interface AccountPasswordPage extends AccountCommon {
   readonly retryAfterSeconds?: number | undefined;
 }
 
+/** Posts `email`. */
+export interface AccountEmailPage extends AccountCommon {
+  readonly section: 'email';
+  readonly account: AccountView & { readonly email?: string | undefined };
+  /** What was typed. */
+  readonly email?: string | undefined;
+  readonly error?: 'missing' | 'invalid' | 'same' | 'throttled' | undefined;
+  readonly retryAfterSeconds?: number | undefined;
+}
+
 /** Posts `typed_username`. */
 export interface AccountDeletePage extends AccountCommon {
   readonly section: 'delete';
@@ -192,6 +207,7 @@ export interface AccountDeletePage extends AccountCommon {
 
 export type AccountPage =
   | AccountDeletePage
+  | AccountEmailPage
   | AccountProfilePage
   | AccountAppsPage
   | AccountSessionsPage

@@ -17,9 +17,14 @@ const TARGETS: Readonly<Record<string, string>> = {
   factors: '/account/factors',
   authenticator: '/account/authenticator',
   password: '/account/password',
+  email: '/account/email',
+  verify: '/account/verify',
   delete: '/account/delete',
   device: '/device',
 };
+
+/** The one parameter that is carried through to the target. */
+const CARRIED: Readonly<Record<string, string>> = { device: 'user_code', verify: 'token' };
 
 export type Target = keyof typeof TARGETS;
 
@@ -31,8 +36,8 @@ export interface VisitorSignInDependencies extends SignInDependencies {
 }
 
 export interface VisitorSignIn {
-  /** Asks to sign in; `userCode` is carried through to the device page. */
-  ask(ctx: Context, target: Target, userCode?: string): void;
+  /** Asks to sign in; `carried` goes through to the target: a user code, or the token of a link. */
+  ask(ctx: Context, target: Target, carried?: string): void;
   /** Answers the form, and leads to its target. */
   submit(ctx: Context, form: Form): Promise<void>;
 }
@@ -41,16 +46,20 @@ export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSig
   const { csrf, basePath, browserSessions } = deps;
   const path = `${basePath}/account/login`;
   const visitors = createVisitors(csrf, basePath);
-  const pathOf = (target: string, userCode: string | undefined): string => {
-    const query = userCode === undefined ? '' : `?${new URLSearchParams({ user_code: userCode }).toString()}`;
-    return `${basePath}${TARGETS[target] ?? '/account'}${query}`;
+  const fieldsOf = (target: string, carried: string | undefined): Record<string, string> => {
+    const name = CARRIED[target];
+    return name === undefined || carried === undefined ? {} : { [name]: carried };
+  };
+  const pathOf = (target: string, carried: string | undefined): string => {
+    const query = new URLSearchParams(fieldsOf(target, carried)).toString();
+    return `${basePath}${TARGETS[target] ?? '/account'}${query && `?${query}`}`;
   };
 
   /** @param sent the form that came to `outcome`; neither at first */
   const page = (
     ctx: Context,
     target: string,
-    userCode: string | undefined,
+    carried: string | undefined,
     outcome?: Exclude<SignIn, { readonly login: object }>,
     sent?: Form,
   ): void => {
@@ -60,8 +69,8 @@ export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSig
       csrf: csrf.token(subject),
       subject,
       client: undefined,
-      fields: { target, ...(userCode === undefined ? {} : { user_code: userCode }) },
-      back: pathOf(target, userCode),
+      fields: { target, ...fieldsOf(target, carried) },
+      back: pathOf(target, carried),
     };
     showSignIn(deps, ctx, form, outcome, sent);
   };
@@ -72,15 +81,15 @@ export function createVisitorSignIn(deps: VisitorSignInDependencies): VisitorSig
       const subject = visitors.check(ctx, form);
       const asked = single(form, 'target') ?? '';
       const target = Object.hasOwn(TARGETS, asked) ? asked : 'profile';
-      const userCode = single(form, 'user_code');
+      const carried = single(form, CARRIED[target] ?? '');
       const outcome = await signIn(deps, ctx, form, { subject });
-      if (!outcome.login) return page(ctx, target, userCode, outcome, form);
+      if (!outcome.login) return page(ctx, target, carried, outcome, form);
       // Who was signed in already has confirmed it: what hangs on that session goes on.
       const current = await browserSessions.current(ctx);
       if (current?.userId === outcome.login.accountId)
         await browserSessions.renew(ctx, current, outcome.login);
       else await browserSessions.begin(ctx, outcome.login);
-      ctx.redirect(pathOf(target, userCode));
+      ctx.redirect(pathOf(target, carried));
       ctx.status = 303;
     },
   };

@@ -3,6 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { createSortableIds } from '../lib/ids.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { Database } from './database.ts';
+import type { Prisma } from './generated/postgresql/client.ts';
 import { sealContext } from './sealed-columns.ts';
 
 /** A mail that the caller may try to send now. */
@@ -19,6 +20,8 @@ export interface ClaimedMail {
 export interface Mails {
   /** Adds a mail, due at once. */
   add(request: object): Promise<void>;
+  /** The same in a typed change. */
+  addIn(tx: Prisma.TransactionClient, request: object): Promise<void>;
   /** Claims mails that are due, the oldest first. Atomic: nobody else gets one of them within `CLAIM` milliseconds. */
   claim(limit: number): Promise<ClaimedMail[]>;
   /** Sent, or given up. */
@@ -44,15 +47,29 @@ export function createMails({ sql, kind }: Database, keys: DataKeys, clock: Cloc
   const DUE = `SELECT id FROM mails WHERE due_at <= $2 ORDER BY due_at, id LIMIT $3`;
   // With IN, PostgreSQL may run the inner query, and its LIMIT, more than once.
   const among = kind === 'postgresql' ? `= ANY (ARRAY (${DUE} FOR UPDATE SKIP LOCKED))` : `IN (${DUE})`;
+  const made = (request: object) => {
+    const now = clock.now();
+    const id = nextId(now);
+    const sealed = keys.seal(JSON.stringify(request), sealContext.mail(id));
+    return { id, sealed, attempts: 0, dueAt: now, expiresAt: now + LIFE };
+  };
   return {
     async add(request) {
-      const now = clock.now();
-      const id = nextId(now);
       await sql.write(
         'mails.add',
-        'INSERT INTO mails (id, sealed, attempts, due_at, expires_at) VALUES ($1, $2, 0, $3, $4)',
-        [id, keys.seal(JSON.stringify(request), sealContext.mail(id)), now, now + LIFE],
+        'INSERT INTO mails (id, sealed, attempts, due_at, expires_at) VALUES ($1, $2, $3, $4, $5)',
+        Object.values(made(request)),
       );
+    },
+    async addIn(tx, request) {
+      const { sealed, dueAt, expiresAt, ...row } = made(request);
+      const data = {
+        ...row,
+        sealed: new Uint8Array(sealed),
+        dueAt: BigInt(dueAt),
+        expiresAt: BigInt(expiresAt),
+      };
+      await tx.mail.create({ data, select: { id: true } });
     },
     async claim(limit) {
       const now = clock.now();

@@ -1,6 +1,7 @@
 /** Opens everything that is kept: the database, migrated, its keys unwrapped, and each store over it. */
 import type { Clock } from '../lib/clock.ts';
 import { createAccessTokens } from './access-tokens.ts';
+import { createAddresses } from './addresses.ts';
 import { createApiStore } from './apis.ts';
 import { createArtifacts } from './artifacts.ts';
 import { createChanges, readCounters, type ChangeListeners } from './changes.ts';
@@ -58,6 +59,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
     const changes = createChanges(database, clock, listeners, subscriptions);
     const ends = createSessionEnds(dataKeys, clock);
     const artifacts = createArtifacts(database, dataKeys, clock);
+    const mails = createMails(database, dataKeys, clock);
     return {
       database,
       dataKeys,
@@ -69,13 +71,14 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
         const text = `SELECT 1 AS one FROM "_prisma_migrations" WHERE migration_name = $1 AND rolled_back_at IS NULL`;
         return (await database.sql.read('migrations.newest', text, [newest])).length === 1;
       },
+      addresses: createAddresses(clock, changes, artifacts, mails),
       accessTokens: createAccessTokens(database, clock, changes, artifacts),
       apis: createApiStore(database, clock, changes),
       clients: createClientStore<M>(database, clock, changes),
       consents: createConsents(database, clock, changes),
       families: createFamilies(database, dataKeys, clock, changes, artifacts),
       logoutNotices: createLogoutNotices(database, clock),
-      mails: createMails(database, dataKeys, clock),
+      mails,
       secondFactors: createSecondFactorStore(database, dataKeys, clock, changes),
       sessions: createSessions(database, dataKeys, clock, changes, ends),
       signingKeys: createSigningKeys(database, dataKeys, changes),

@@ -33,6 +33,8 @@ interface Catalogue {
   'user.disabled': Detail;
   'user.deleted': Detail;
   'user.password_changed': With<{ by: 'user' | 'admin' }>;
+  /** They asked for another address: `user.updated` follows once it is proved. */
+  'user.email_change_requested': Detail;
   /** Every session and grant of the user was ended. */
   'user.revoked': Detail;
   'user.second_factor_added': With<{ kind: 'totp' | 'passkey' }>;
@@ -116,6 +118,7 @@ const meanings: { readonly [T in EventType]: Meaning<T> } = {
   'user.disabled': info,
   'user.deleted': info,
   'user.password_changed': info,
+  'user.email_change_requested': info,
   'user.revoked': info,
   'user.second_factor_added': info,
   'user.second_factor_removed': info,

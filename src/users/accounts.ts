@@ -73,8 +73,6 @@ export interface Accounts {
    * @throws PortcullisError `invalid_user` (422)
    */
   recoverPassword(id: string, next: string, proved: ProvedAddress, by: Origin): Promise<boolean>;
-  /** The address of the account is confirmed; false when it is another by now. */
-  confirmEmail(id: string, email: string, by: Origin): Promise<boolean>;
 }
 
 const documentOf = (input: UserInput): UserDocument & { readonly enabled: boolean } => ({
@@ -117,7 +115,7 @@ export function createAccounts(store: UserStore, passwords: Passwords, policy = 
     userId: id,
     detail: { by: actor },
   });
-  const accounts: Accounts = {
+  return {
     passwordPolicy: policy,
     async authenticate(username, password) {
       const found = await store.credentials({ username });
@@ -186,16 +184,7 @@ export function createAccounts(store: UserStore, passwords: Passwords, policy = 
         store.setPassword(id, hash, proved, passwordChanged(id, 'user', by)),
       );
     },
-    async confirmEmail(id, email, by) {
-      const user = await store.findById(id);
-      if (!user?.enabled || user.email !== email) return false;
-      if (user.emailVerified) return true;
-      return unless(['version_mismatch', 'not_found'], () =>
-        accounts.change(id, { email_verified: true }, by, user.version),
-      );
-    },
   };
-  return accounts;
 }
 
 /** Whether `work` succeeds; false when it is refused for one of the reasons `codes`. */

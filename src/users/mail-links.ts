@@ -8,7 +8,12 @@ export interface LinkPurposes {
   /** A new password. `generation`: the user's when the link was made; `email`: where it was sent. */
   readonly recover: { readonly userId: string; readonly generation: string; readonly email: string };
   /** A confirmed address. */
-  readonly verify: { readonly userId: string; readonly email: string };
+  readonly verify: {
+    readonly userId: string;
+    readonly email: string;
+    /** There where it is to be a new one: what the user had, and was, when it was asked for. */
+    readonly change?: { readonly from?: string | undefined; readonly generation: string };
+  };
   /** A new account. */
   readonly register: { readonly email: string };
 }
@@ -20,8 +25,6 @@ export interface MailLinks {
   find<P extends keyof LinkPurposes>(purpose: P, token: string): Promise<LinkPurposes[P] | undefined>;
   /** What a change uses up that a token is good for. */
   proof(purpose: keyof LinkPurposes, token: string): ArtifactName;
-  /** Uses it up. Atomic: of any number of callers with one token, one gets what it is about. */
-  use<P extends keyof LinkPurposes>(purpose: P, token: string): Promise<LinkPurposes[P] | undefined>;
 }
 
 /** Milliseconds. */
@@ -29,7 +32,7 @@ export const LINK_LIFE = 30 * 60_000;
 
 export function createMailLinks(artifacts: Artifacts, clock: Clock): MailLinks {
   const kind = (purpose: string): string => `MailLink:${purpose}`;
-  const links: MailLinks = {
+  return {
     async create(purpose, about) {
       const token = randomId(32);
       await artifacts.save(kind(purpose), token, about, { expiresAt: clock.now() + LINK_LIFE });
@@ -42,10 +45,5 @@ export function createMailLinks(artifacts: Artifacts, clock: Clock): MailLinks {
         : undefined;
     },
     proof: (purpose, token) => ({ kind: kind(purpose), id: token }),
-    async use(purpose, token) {
-      const about = await links.find(purpose, token);
-      return about && (await artifacts.consume(kind(purpose), token)) ? about : undefined;
-    },
   };
-  return links;
 }

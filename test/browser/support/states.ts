@@ -45,6 +45,8 @@ const activities = [
   'password-changed-by-admin',
   'created',
   'updated',
+  'email-asked',
+  'email-changed',
   'enabled',
   'disabled',
   'revoked',
@@ -109,6 +111,12 @@ const client = {
 const consentClient = { ...client, host: 'notes.example' };
 const longName = 'Donaudampfschifffahrtsgesellschaftskapitänsmützenverwaltung';
 const password = { page: 'account', section: 'password', ...form, account, minLength: 12 } as const;
+const email = {
+  page: 'account',
+  section: 'email',
+  ...form,
+  account: { username: 'ada', email: 'ada@example.com' },
+} as const;
 const error = {
   page: 'error',
   message: 'redirect_uri is not registered for this client',
@@ -416,6 +424,26 @@ export const states: Readonly<Record<string, Page>> = {
     notices: [{ kind: 'factor-added' }],
   },
   'account-password': password,
+  'account-email': email,
+  'account-email-none': { ...email, account: { username: longName } },
+  'account-email-asked': {
+    page: 'account',
+    section: 'profile',
+    ...form,
+    account: { ...account, email: 'ada@example.com', emailVerified: true },
+    changeable: true,
+    deletable: true,
+    notices: [{ kind: 'email-asked' }],
+  },
+  'problem-email-missing': { ...email, error: 'missing' },
+  'problem-email-invalid': { ...email, email: `${longName}@`, error: 'invalid' },
+  'problem-email-same': { ...email, email: 'ada@example.com', error: 'same' },
+  'problem-email-throttled': {
+    ...email,
+    email: 'ada@example.org',
+    error: 'throttled',
+    retryAfterSeconds: 60,
+  },
   'account-delete': { page: 'account', section: 'delete', ...form, account },
   'problem-delete-different': { page: 'account', section: 'delete', ...form, account, error: 'different' },
   'problem-delete-missing': { page: 'account', section: 'delete', ...form, account, error: 'missing' },

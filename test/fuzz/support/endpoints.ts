@@ -21,7 +21,7 @@ const AUTHORIZATION =
 const CLIENT = 'client_id client_secret client_assertion client_assertion_type';
 const SIGN_IN = 'csrf username password token target asked credential';
 const SECTIONS =
-  'profile apps sessions activity factors authenticator password delete confirm login recover register verify';
+  'profile email apps sessions activity factors authenticator password delete confirm login recover register verify';
 const ACCOUNT =
   'csrf name email username password current_password new_password repeat_password session_id client_id others ' +
   'code decision setup pending token credential challenge passkey_id section device';

@@ -281,7 +281,7 @@ describe('where there is no mail', () => {
   it('nothing is offered that needs it', async () => {
     const browser = world.browser();
     expect((await browser.go(`${world.url}/account`)).text).not.toContain('/account/recover');
-    for (const name of ['recover', 'register', 'verify'])
+    for (const name of ['recover', 'register', 'verify', 'email'])
       expect((await browser.go(`${world.url}/account/${name}`)).page).toBe('login');
   });
 });
