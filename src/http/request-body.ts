@@ -27,18 +27,22 @@ async function readBody(req: IncomingMessage, limit = BODY_LIMIT): Promise<Buffe
   if (declared > limit) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
-  try {
-    for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  return new Promise((resolve, reject) => {
+    const settle = (error?: PortcullisError): void => {
+      req.off('data', take).off('end', settle).off('error', early).off('close', early);
+      if (!error) return resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size));
+      req.pause();
+      return reject(error);
+    };
+    const take = (chunk: Buffer): void => {
       size += chunk.length;
-      if (size > limit) throw tooLarge();
-      chunks.push(chunk);
-    }
-  } catch (error) {
+      if (size > limit) settle(tooLarge());
+      else chunks.push(chunk);
+    };
     // Hung up halfway: nobody reads the answer, but the log is not to take it for a failure of ours.
-    if (error instanceof PortcullisError) throw error;
-    throw malformed('The request body ended early.');
-  }
-  return Buffer.concat(chunks, size);
+    const early = (): void => settle(malformed('The request body ended early.'));
+    req.on('data', take).on('end', settle).on('error', early).on('close', early);
+  });
 }
 
 /** Media type and charset of a Content-Type header, lower case. */

@@ -19,17 +19,18 @@ const YEAR = 365 * 24 * 3600;
 
 /** @param secure the issuer is https */
 export function createSecurityHeaders(secure: boolean): Middleware {
+  const headers = Object.entries({
+    'content-security-policy': CSP,
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-resource-policy': 'same-origin',
+    'permissions-policy': 'camera=(), geolocation=(), microphone=()',
+    ...(secure ? { 'strict-transport-security': `max-age=${YEAR}` } : {}),
+  });
   return async function securityHeaders(ctx: Context, next: Next): Promise<void> {
-    ctx.set({
-      'content-security-policy': CSP,
-      'x-content-type-options': 'nosniff',
-      'x-frame-options': 'DENY',
-      'referrer-policy': 'no-referrer',
-      'cross-origin-opener-policy': 'same-origin',
-      'cross-origin-resource-policy': 'same-origin',
-      'permissions-policy': 'camera=(), geolocation=(), microphone=()',
-      ...(secure ? { 'strict-transport-security': `max-age=${YEAR}` } : {}),
-    });
+    for (const [name, value] of headers) ctx.res.setHeader(name, value);
     await next();
     const policy = ctx.response.get('content-security-policy');
     if (policy.includes("script-src 'none' "))

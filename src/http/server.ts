@@ -53,8 +53,11 @@ const SECRET_PARAMETERS = [
 /** Bytes of a request line that every proxy takes; our own limit is twice that, headers included. */
 const URL_LIMIT = 8000;
 
+/** Without a range of text types HTML is never liked better: no need to weigh them. */
 const wantsPage = (ctx: Context): boolean =>
-  ctx.method !== 'OPTIONS' && ctx.accepts('json', 'html') === 'html';
+  ctx.method !== 'OPTIONS' &&
+  /text\//i.test(ctx.headers.accept ?? '') &&
+  ctx.accepts('json', 'html') === 'html';
 
 /** A POST with the same meaning as its GET becomes one, so that cookies stay SameSite=Lax (OIDC Core 3.1.2.1). */
 function redirectToGet(ctx: Context, form: Form): void {

@@ -1,8 +1,22 @@
 /** Random identifiers: the one place that asks for randomness. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
+
+/** Asking the system costs some 20 µs, however few bytes: they are fetched ahead, used once, and wiped. */
+const pool = Buffer.allocUnsafeSlow(4096);
+let used = pool.length;
 
 /** A random base64url string of `bytes` random bytes (16 = 128 bits, 22 characters). */
-export const randomId = (bytes = 16): string => randomBytes(bytes).toString('base64url');
+export function randomId(bytes = 16): string {
+  if (bytes > 64) return randomBytes(bytes).toString('base64url');
+  if (used + bytes > pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  const id = pool.toString('base64url', used, used + bytes);
+  pool.fill(0, used, used + bytes);
+  used += bytes;
+  return id;
+}
 
 const SORTABLE = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'; // Crockford's base 32: its order is ASCII's
 
