@@ -36,12 +36,12 @@ export async function openCurrentKeys(
     await store.change(firstKeys(made, clock.now()), { actor: 'system' });
     records = await open();
   }
-  let current = await createKeyRing(records);
+  let current = createKeyRing(records);
   const followers: ((ring: KeyRing) => void)[] = [];
   let reading: Promise<void> = Promise.resolve();
 
   async function read(): Promise<void> {
-    const ring = await createKeyRing(await open());
+    const ring = createKeyRing(await open());
     if (stateOf(ring) === stateOf(current)) return;
     for (const follow of followers) follow(ring);
     current = ring; // last: what a follower could not do is tried again by the next read

@@ -1,14 +1,8 @@
 /** A key ring: which keys sign, which are published, which verify. `current.ts` keeps the one that is in use. */
-import {
-  calculateJwkThumbprint,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type CryptoKey,
-  type JWK,
-} from 'jose';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { SIGNING_ALGORITHMS } from '../lib/signing-algorithms.ts';
 import type { KeyStatus, SigningKey, SigningKeyRecord } from '../storage/signing-keys.ts';
+import { verifierOf, type Verifier } from './jws.ts';
 import type { NewKey } from './life-cycle.ts';
 
 /** Algorithms that every server has a key for: access tokens, and ID tokens of clients that name no other. */
@@ -23,7 +17,7 @@ export interface KeyRing {
   /** What is known of these keys. */
   readonly keys: readonly SigningKey[];
   /** The public key that verifies `kid`, while it is published. */
-  verifier(kid: string): { readonly alg: string; readonly key: CryptoKey } | undefined;
+  verifier(kid: string): Verifier | undefined;
   /** Algorithms with an active key. */
   readonly algorithms: readonly string[];
   /** And those whose first key waits for its turn. */
@@ -47,16 +41,14 @@ export async function newSigningKey(alg: string, longestTtl: number): Promise<Ne
 }
 
 /** Builds a ring from key records; retired ones are left out. */
-export async function createKeyRing(records: readonly SigningKeyRecord[]): Promise<KeyRing> {
+export function createKeyRing(records: readonly SigningKeyRecord[]): KeyRing {
   const order = { active: 0, pending: 1, retiring: 2, retired: 3 } as const;
   const shown = records
     .filter(({ status }) => status !== 'retired')
     .toSorted((a, b) => order[a.status] - order[b.status] || b.createdAt - a.createdAt);
-  const verifiers = new Map<string, { alg: string; key: CryptoKey }>();
-  for (const { kid, alg, privateJwk } of shown) {
-    const key = await importJWK(publicOf(privateJwk), alg);
-    if (!(key instanceof Uint8Array)) verifiers.set(kid, { alg, key });
-  }
+  const verifiers = new Map(
+    shown.map(({ kid, alg, privateJwk }) => [kid, verifierOf(alg, publicOf(privateJwk))]),
+  );
   const algorithmsOf = (...statuses: KeyStatus[]): string[] => [
     ...new Set(shown.filter(({ status }) => statuses.includes(status)).map(({ alg }) => alg)),
   ];

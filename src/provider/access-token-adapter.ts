@@ -78,7 +78,7 @@ export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies)
       let found: AdapterPayload | undefined;
       if (id.startsWith(OPAQUE_PREFIX)) found = await fromRow(id);
       else {
-        const token = await presentedToken(id, state, deps.verify);
+        const token = presentedToken(id, state, deps.verify);
         found = token && (await fromJwt(token));
       }
       return found && currentContext()?.oidc.route === 'userinfo' ? forUserinfo(found) : found;
@@ -100,7 +100,7 @@ export function createAccessTokenAdapter(kind: Kind, deps: ProviderDependencies)
     },
     async destroy(jti) {
       const state = currentState();
-      const verified = await state.verified;
+      const { verified } = state;
       const client = currentContext()?.oidc.client?.clientId;
       const event = {
         type: 'token.revoked' as const,

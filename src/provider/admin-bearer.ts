@@ -15,7 +15,7 @@ export type AdminBearer = (token: string) => Promise<AdminCaller | undefined>;
 
 export function createAdminBearer(verify: TokenVerifier, accessTokens: AccessTokens): AdminBearer {
   return async (token) => {
-    const found = await verify(token);
+    const found = verify(token);
     // A token bound to a key (RFC 9449) is no bearer token; a user's token is never for this API.
     if (!found || found.aud !== ADMIN_API || found.jkt !== undefined || found.grantId !== undefined)
       return undefined;

@@ -46,7 +46,7 @@ export function createGrantAdapter(deps: ProviderDependencies): Adapter {
   return {
     async find(id) {
       const state = currentState();
-      const verified = await state.verified;
+      const { verified } = state;
       // A verified access token has had its one query; only /userinfo needs what was granted.
       if (verified?.grantId === id && currentContext()?.oidc.route !== 'userinfo') {
         return {

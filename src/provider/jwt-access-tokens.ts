@@ -4,8 +4,8 @@
  * like a JWT. So the form's `token` is replaced by a handle, and the adapter's `find` resolves the handle from the
  * verified claims and one query.
  */
-import { decodeProtectedHeader, jwtVerify } from 'jose';
 import type { Clock } from '../lib/clock.ts';
+import { verifyToken } from '../keys/jws.ts';
 import type { KeyRing } from '../keys/ring.ts';
 import { looksLikeRefreshToken } from '../grants/refresh-token.ts';
 import type { RequestState } from './request-state.ts';
@@ -47,17 +47,11 @@ const isOpaque = (value: string): boolean => looksLikeRefreshToken(value) || val
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 
-/** Verifies access tokens of this server: `undefined` for whatever is not one, alive or not. */
-export type TokenVerifier = (token: string) => Promise<VerifiedToken | undefined>;
+const seconds = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 
-/** The key that a JWT names; undefined for what is none. */
-export function kidOf(token: string): string | undefined {
-  try {
-    return decodeProtectedHeader(token).kid;
-  } catch {
-    return undefined;
-  }
-}
+/** Verifies access tokens of this server: `undefined` for whatever is not one, alive or not. */
+export type TokenVerifier = (token: string) => VerifiedToken | undefined;
 
 /** @param issuer the `iss` that a token must carry */
 export function createTokenVerifier(
@@ -65,47 +59,35 @@ export function createTokenVerifier(
   issuer: string,
   clock: Clock,
 ): TokenVerifier {
-  return async (token) => {
-    try {
-      const { kid, alg } = decodeProtectedHeader(token);
-      const found = kid === undefined ? undefined : ring.verifier(kid);
-      if (!found || found.alg !== alg) return undefined;
-      const { payload } = await jwtVerify(token, found.key, {
-        issuer,
-        typ: 'at+jwt',
-        algorithms: [found.alg],
-        requiredClaims: ['jti', 'exp', 'iat', 'sub', 'aud', 'client_id'],
-        currentDate: new Date(clock.now()),
-      });
-      const { jti, iat, exp, sub, aud } = payload;
-      const clientId = text(payload['client_id']);
-      if (!jti || iat === undefined || exp === undefined || !sub || typeof aud !== 'string' || !clientId) {
-        return undefined;
-      }
-      const cnf = payload['cnf'] as { jkt?: unknown } | undefined;
-      const extra = Object.fromEntries(
-        (['auth_time', 'acr', 'amr'] as const)
-          .filter((name) => name in payload)
-          .map((name) => [name, payload[name]]),
-      );
-      return {
-        jti,
-        iat,
-        exp,
-        sub,
-        aud,
-        clientId,
-        scope: text(payload['scope']),
-        grantId: text(payload[GRANT_CLAIM]),
-        clientGeneration: text(payload[GENERATION_CLAIM]),
-        apiGeneration: payload[API_CLAIM],
-        sid: text(payload['sid']),
-        jkt: text(cnf?.jkt),
-        extra,
-      };
-    } catch {
-      return undefined;
-    }
+  return (token) => {
+    const claims = verifyToken(token, 'at+jwt', ring.verifier);
+    if (claims?.['iss'] !== issuer) return undefined;
+    const [iat, exp, nbf] = ['iat', 'exp', 'nbf'].map((name) => seconds(claims[name]));
+    const [jti, sub, aud, clientId] = ['jti', 'sub', 'aud', 'client_id'].map((name) => text(claims[name]));
+    if (!jti || iat === undefined || exp === undefined || !sub || !aud || !clientId) return undefined;
+    const now = Math.floor(clock.now() / 1000);
+    if (exp <= now || (nbf ?? now) > now) return undefined; // RFC 7519, 4.1.4 and 4.1.5
+    const cnf = claims['cnf'] as { jkt?: unknown } | undefined;
+    const extra = Object.fromEntries(
+      (['auth_time', 'acr', 'amr'] as const)
+        .filter((name) => name in claims)
+        .map((name) => [name, claims[name]]),
+    );
+    return {
+      jti,
+      iat,
+      exp,
+      sub,
+      aud,
+      clientId,
+      scope: text(claims['scope']),
+      grantId: text(claims[GRANT_CLAIM]),
+      clientGeneration: text(claims[GENERATION_CLAIM]),
+      apiGeneration: claims[API_CLAIM],
+      sid: text(claims['sid']),
+      jkt: text(cnf?.jkt),
+      extra,
+    };
   };
 }
 
@@ -122,9 +104,9 @@ export function presentedToken(
   id: string,
   state: RequestState,
   verify: TokenVerifier,
-): Promise<VerifiedToken | undefined> {
+): VerifiedToken | undefined {
   const value = id === HANDLE ? state.presented : id;
-  if (value === undefined || value.split('.').length !== 3) return Promise.resolve(undefined);
-  state.verified ??= verify(value);
-  return state.verified;
+  if (value === undefined) return undefined;
+  state.verified ??= verify(value) ?? null;
+  return state.verified ?? undefined;
 }

@@ -36,7 +36,7 @@ export interface RequestState {
   unit?: TokenUnit;
   /** The value presented as `token` at /introspect or /revoke when it may be a JWT. */
   presented?: string;
-  verified?: Promise<VerifiedToken | undefined>;
+  verified?: VerifiedToken | null;
   /** Absolute end of the family whose refresh token was presented, epoch milliseconds. */
   endsAt?: number;
   /** uid of the session that the request came with. */

@@ -1,15 +1,15 @@
 /** Any token of this server, for admins: whether it is alive, whose it is, why not; and the end of it. */
-import { importJWK } from 'jose';
 import { isOfApi, type ApiRegistry } from '../clients/apis.ts';
 import type { ClientRegistry } from '../clients/registry.ts';
 import { familyOfRefreshToken } from '../grants/refresh-token.ts';
+import { kidOf, verifierOf } from '../keys/jws.ts';
 import type { KeyRing } from '../keys/ring.ts';
 import { toSeconds, type Clock } from '../lib/clock.ts';
 import { originOf, type Origin } from '../storage/origin.ts';
 import type { EventOf } from '../telemetry/events.ts';
 import type { ProviderStorage } from './dependencies.ts';
 import { isHash } from './family-adapter.ts';
-import { createTokenVerifier, kidOf, OPAQUE_PREFIX, type VerifiedToken } from './jwt-access-tokens.ts';
+import { createTokenVerifier, OPAQUE_PREFIX, type VerifiedToken } from './jwt-access-tokens.ts';
 import type { DataKeys } from '../storage/data-keys.ts';
 import type { SigningKeys } from '../storage/signing-keys.ts';
 
@@ -103,9 +103,8 @@ export function createTokenInspector(dependencies: {
     const kid = kidOf(token);
     const found = kid === undefined ? undefined : await signingKeys.retired(kid);
     if (!found) return undefined;
-    const key = await importJWK(found.publicJwk, found.alg);
-    if (key instanceof Uint8Array) return undefined;
-    return createTokenVerifier({ verifier: () => ({ alg: found.alg, key }) }, issuer, epoch)(token);
+    const verifier = verifierOf(found.alg, found.publicJwk);
+    return createTokenVerifier({ verifier: () => verifier }, issuer, epoch)(token);
   };
 
   /** @param jti undefined for an opaque token, which is destroyed instead of being denied */
@@ -123,7 +122,7 @@ export function createTokenInspector(dependencies: {
   };
 
   async function knownJwt(token: string): Promise<Known | undefined> {
-    const published = await verify(token);
+    const published = verify(token);
     const found = published ?? (await verifyRetired(token));
     if (!found) return undefined;
     const { jti, iat, exp, aud, sub, scope, clientId, grantId } = found;
