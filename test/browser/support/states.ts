@@ -1,4 +1,5 @@
 /** Every page in every state: what the tests render, photograph and examine. */
+import { SCOPE_CLAIMS } from '../../../src/users/claims.ts';
 import { qrPath } from '../../../src/http/qr-path.ts';
 import type { Page } from '../../../src/http/views.ts';
 
@@ -59,6 +60,7 @@ const activities = [
   'recovery-codes',
   'recovery-code-used',
 ] as const;
+const confirm = { page: 'login', ...form, client: undefined, username: 'ada', confirm: true } as const;
 const mfa = {
   page: 'mfa',
   app: true,
@@ -171,15 +173,11 @@ export const states: Readonly<Record<string, Page>> = {
   'problem-login-throttled-some': { page: 'login', ...form, client: undefined, error: 'throttled' },
 
   'problem-login-expired': { page: 'login', ...form, client: notes, error: 'expired' },
-  'login-confirm': { page: 'login', ...form, client: undefined, username: 'ada', confirm: true },
-  'problem-login-confirm': {
-    page: 'login',
-    ...form,
-    client: undefined,
-    username: 'ada',
-    confirm: true,
-    error: 'invalid',
-  },
+  'login-confirm': confirm,
+  'problem-login-confirm': { ...confirm, error: 'invalid' },
+
+  'problem-login-confirm-missing': { ...confirm, error: 'missing' },
+  'problem-login-confirm-throttled': { ...confirm, error: 'throttled', retryAfterSeconds: 30 },
 
   mfa,
   'mfa-client': { ...mfa, client: notes, back: undefined },
@@ -205,6 +203,13 @@ export const states: Readonly<Record<string, Page>> = {
     client: consentClient,
     scopes: [],
     already: [...identity, { name: 'offline_access', description: '' }],
+  },
+  'consent-claims': {
+    ...consent,
+    client: consentClient,
+    scopes: Object.values(SCOPE_CLAIMS)
+      .flat()
+      .map((name) => ({ name, claim: true, description: '' })),
   },
   'consent-long': {
     ...consent,
@@ -276,6 +281,13 @@ export const states: Readonly<Record<string, Page>> = {
     errors: { username: 'invalid', name: 'invalid', next: 'common' },
   },
 
+  'problem-register-busy': {
+    ...registerCreate,
+    username: 'ada',
+    errors: { username: 'throttled' },
+    retryAfterSeconds: 30,
+  },
+
   'device-enter': { page: 'device', step: 'enter', ...form },
   'problem-device-missing': { page: 'device', step: 'enter', ...form, error: 'missing' },
   'problem-device-unknown': {
@@ -340,6 +352,22 @@ export const states: Readonly<Record<string, Page>> = {
     confirmable: true,
     deletable: true,
     notices: [{ kind: 'password-changed' }],
+  },
+  'account-profile-mail-sent': {
+    page: 'account',
+    section: 'profile',
+    ...form,
+    account: { username: 'ada', email: 'ada@example.com' },
+    confirmable: true,
+    notices: [{ kind: 'mail-sent' }],
+  },
+  'account-profile-mail-later': {
+    page: 'account',
+    section: 'profile',
+    ...form,
+    account: { username: 'ada', name: longName, email: `${longName}@example.com` },
+    confirmable: true,
+    notices: [{ kind: 'mail-later' }],
   },
   'account-apps': {
     page: 'account',
