@@ -136,7 +136,12 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const secretUse = createSecretUse(secretStore, clock, {
     onError: (error) => logger.warn({ err: error }, 'the use of a secret was not noted'),
   });
-  const pages = createProviderPages(show, views.text, async (id) => (await users.findById(id))?.username);
+  const pages = createProviderPages(
+    show,
+    views.text,
+    basePath,
+    async (id) => (await users.findById(id))?.username,
+  );
   const parts = { settings, clock, logger, metrics, dataKeys, verify, storage, clients, apis, pages };
   const { engine, jwks } = serveKeys(
     keys,

@@ -132,6 +132,7 @@ export function createAccountPages(deps: AccountDependencies): AccountPages {
       const session = await browserSessions.current(ctx);
       if (!session) return visitorSignIn.ask(ctx, name === '' ? 'profile' : name);
       if (name === 'login') return redirect(ctx, '');
+      await browserSessions.seen(ctx, session);
       return sectionOf(name).show(await visitOf(ctx, session, name));
     },
     async submit(ctx, name, form) {

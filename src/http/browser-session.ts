@@ -13,6 +13,8 @@ export type SignedIn = SessionRecord & { readonly userId: string };
 
 export interface BrowserSessions {
   current(ctx: Context): Promise<SignedIn | undefined>;
+  /** Whoever is signed in was here: what they are shown of their devices. */
+  seen(ctx: Context, session: SignedIn): Promise<void>;
   /** Begins a session, in the form that the engine keeps them; a session that there was is ended by nobody else. */
   begin(ctx: Context, login: Login): Promise<void>;
   /** The same person has confirmed that it is they: a new id, and what they proved is the session's from now on. */
@@ -20,6 +22,11 @@ export interface BrowserSessions {
   /** Ends it, with the families that hang on it. */
   end(ctx: Context, session: SignedIn): Promise<void>;
 }
+
+const placeOf = (ctx: Context): Pick<SessionSave, 'ip' | 'userAgent'> => ({
+  ip: factsOf(ctx).clientIp,
+  userAgent: ctx.get('user-agent').slice(0, 200) || undefined,
+});
 
 export function createBrowserSessions(
   provider: () => EngineProvider,
@@ -34,6 +41,7 @@ export function createBrowserSessions(
       const found = id === undefined ? undefined : await sessions.find(id);
       return found?.userId === undefined ? undefined : { ...found, userId: found.userId };
     },
+    seen: (ctx, { uid }) => sessions.seen(uid, placeOf(ctx)),
     async end(ctx, { uid, userId }) {
       const who = { ...originOf(ctx), actor: `user:${userId}`, userId };
       await sessions.end(uid, { type: 'logout.completed', ...who, detail: {} });
@@ -67,8 +75,7 @@ export function createBrowserSessions(
       userId: accountId,
       userGeneration: generation,
       expiresAt,
-      ip: factsOf(ctx).clientIp,
-      userAgent: ctx.get('user-agent').slice(0, 200) || undefined,
+      ...placeOf(ctx),
     });
     ctx.cookies.set(cookieName(), id, {
       signed: true,

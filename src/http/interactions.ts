@@ -154,7 +154,12 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
   /** Asks for the second factor alone where the password was checked in this session. */
   const askToSignIn = async (ctx: Context, details: InteractionDetails): Promise<void> => {
     const session = isStepUp(details) ? await signedInFor(ctx, details) : undefined;
-    if (session?.userGeneration === undefined) return loginPage(ctx, details);
+    if (session?.userGeneration === undefined) {
+      const present = await signedInFor(ctx, details); // asked anew (`prompt=login`, `max_age`): most often it is they
+      const user =
+        present && !details.params['login_hint'] ? await deps.users.findById(present.userId) : undefined;
+      return loginPage(ctx, details, undefined, undefined, user?.username);
+    }
     const { userId: accountId, userGeneration: generation, payload } = session;
     const first = { accountId, generation, loginTs: Number(payload['loginTs']) };
     const second = await askForSecondStep(deps, first, subject(details.uid));

@@ -54,6 +54,7 @@ export const errorPage = ({ code, message, status }: PortcullisError): ErrorPage
 export function createProviderPages(
   show: ShowPage,
   text: Views['text'],
+  basePath: string,
   usernameOf: (userId: string) => Promise<string | undefined>,
 ): ProviderPages {
   return {
@@ -73,8 +74,9 @@ export function createProviderPages(
     },
     signedOut(ctx, { clientName, stayed, apps }) {
       if (stayed) {
-        const [title, said] = ['stayed.title', 'stayed.text'].map((key) => text(localeOf(ctx), key));
-        return show(ctx, { page: 'message', title: title ?? '', text: said ?? '' });
+        const words = (key: string): string => text(localeOf(ctx), key);
+        const link = { href: `${basePath}/account`, label: words('account.title') };
+        return show(ctx, { page: 'message', title: words('stayed.title'), text: words('stayed.text'), link });
       }
       return show(ctx, {
         page: 'signed-out',

@@ -28,12 +28,14 @@ export interface ServerDependencies extends Omit<OwnRoutesDependencies, 'basePat
   readonly admin: Middleware;
 }
 
+/** Browsers ask for it at the root (W3C, A Well-Known URL for Changing Passwords). */
+const CHANGE_PASSWORD = '/.well-known/change-password';
 const WELL_KNOWN = ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration'];
 
 /** The path below the issuer's path; undefined when a request is for something else. */
 function pathBelow(basePath: string, path: string): string | undefined {
   if (path.startsWith('/health/')) return path; // probes know nothing of the issuer
-  if (basePath === '') return path;
+  if (basePath === '' || path === CHANGE_PASSWORD) return path;
   const inserted = WELL_KNOWN.find((name) => path === name + basePath); // RFC 8414, 3.1 and 5
   if (inserted !== undefined) return inserted;
   if (path === basePath) return '/';

@@ -86,9 +86,9 @@ function textsFor(locale: string, catalogue: Catalogue) {
     wait,
     /** The same for machines (the HTML `datetime`). */
     iso: (instant: number): string => new Date(instant).toISOString(),
-    /** When somebody who made too many mistakes may come back; seconds, where they are known. */
-    throttled: (seconds: number | undefined): string =>
-      seconds ? fill(message('throttled'), () => wait(seconds)) : message('throttled.some'),
+    /** When somebody who made too many mistakes, or asked for too many mails, may come back; seconds, where they are known. */
+    throttled: (seconds: number | undefined, what: 'throttled' | 'throttled.mails' = 'throttled'): string =>
+      seconds ? fill(message(what), () => wait(seconds)) : message('throttled.some'),
     /** What a summary says of a new password and its repetition. */
     passwordProblems: ({ next, repeat }: NewPasswordErrors = {}, length: number) => [
       ...(next ? [{ field: 'new_password', text: said(`password.next.${next}`, { length }) }] : []),

@@ -37,6 +37,8 @@ export interface Sessions {
   findByUid(uid: string): Promise<SessionRecord | undefined>;
   /** Saves and merges `authorizations`, so that parallel sign-ons lose none. Atomic. False: it has ended. */
   save(session: SessionSave): Promise<boolean>;
+  /** The browser was here, from there; written down once a minute at most while that stays the same. */
+  seen(uid: string, from: Pick<SessionSave, 'ip' | 'userAgent'>): Promise<void>;
   /** Ends a session by the cookie's id; families bound to it die with it. Idempotent. */
   destroy(id: string): Promise<void>;
   /**
@@ -49,6 +51,9 @@ export interface Sessions {
   /** Takes away so many expired ones at most. Atomic: returns how many. */
   sweep(limit: number): Promise<number>;
 }
+
+/** Milliseconds between two times that a browser was seen. */
+const SEEN = 60_000;
 
 interface Row {
   readonly uid: string;
@@ -139,6 +144,15 @@ export function createSessions(
         );
         return true;
       }),
+    async seen(uid, { ip = null, userAgent = null }) {
+      const now = clock.now();
+      await sql.write(
+        'sessions.seen',
+        `UPDATE sessions SET seen_at = $2, ip = $3, user_agent = $4
+         WHERE uid = $1 AND (seen_at <= $5 OR ip IS DISTINCT FROM $3)`,
+        [uid, now, ip, userAgent, now - SEEN],
+      );
+    },
     async destroy(id) {
       for (const hash of keys.hashes(KIND, id)) {
         await database.transaction(async (tx) => {

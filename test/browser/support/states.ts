@@ -268,6 +268,7 @@ export const states: Readonly<Record<string, Page>> = {
     ...form,
     email: 'ada@example.com',
     error: 'throttled',
+    retryAfterSeconds: 30,
   },
   'register-create': registerCreate,
   'problem-register-empty': {

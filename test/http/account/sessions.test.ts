@@ -10,7 +10,7 @@ const SAFARI =
 describe.each(databaseKinds)('sessions and activity on %s', (kind) => {
   let world: World;
   beforeAll(async () => {
-    world = await startWorld({ kind });
+    world = await startWorld({ kind, env: { PORTCULLIS_TRUST_PROXY: '1' } });
   });
   afterAll(() => world.close());
 
@@ -41,6 +41,17 @@ describe.each(databaseKinds)('sessions and activity on %s', (kind) => {
     );
     expect(text).toContain('Address <bdi>127.0.0.1</bdi>');
     expect(text).not.toContain('alert(1)');
+  });
+
+  it('shows where each was last, also when it was at these pages only', async () => {
+    await world.user('edna');
+    const here = await signIn('edna');
+    const there = await signIn('edna', SAFARI);
+    there.headers['x-forwarded-for'] = '203.0.113.9';
+    await there.go(`${world.url}/account`);
+    const { text } = await sessions(here);
+    expect(text).toContain('Address <bdi>203.0.113.9</bdi>');
+    expect(text).toContain('Address <bdi>127.0.0.1</bdi>');
   });
 
   it('ends one: it is signed out at once, its tokens are dead, all others live on', async () => {

@@ -209,6 +209,14 @@ describe.each(databaseKinds)('prompts on %s', (kind) => {
     });
   });
 
+  it('puts the name of who is signed in into the form, unless somebody else is meant', async () => {
+    const browser = await signedIn(world);
+    const again = async (params: Record<string, string>) =>
+      (await ask(world, world.web, { prompt: 'login', ...params }, browser)).seen.text;
+    expect(await again({})).toContain('value="alice"');
+    expect(await again({ login_hint: 'bob' })).toContain('value="bob"');
+  });
+
   it('puts login_hint into the form', async () => {
     const { seen } = await ask(world, world.web, { login_hint: 'ali"ce<' });
     expect(seen.text).toContain('value="ali&quot;ce&lt;"');

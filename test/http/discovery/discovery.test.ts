@@ -39,6 +39,13 @@ describe.each([
   });
   afterAll(() => world.close());
 
+  it('leads password managers to the change of password, from the root too', async () => {
+    for (const base of [origin, world.url]) {
+      const answer = await get(`${base}/.well-known/change-password`);
+      expect([answer.status, answer.headers['location']]).toEqual([302, `${path}/account/password`]);
+    }
+  });
+
   it('answers HEAD before anybody has asked by GET', async () => {
     const { status, headers, text } = await get(documents[0] ?? '', {}, 'HEAD');
     expect(status).toBe(200);

@@ -121,6 +121,7 @@ describe.each(databaseKinds)('logout on %s', (kind) => {
     const after = await tokens.browser.submit(page, { decision: 'stay' });
     expect(after).toMatchObject({ status: 200, page: 'message' });
     expect(after.text).toContain('still signed in');
+    expect(after.text).toContain('href="/account"'); // no dead end
     expect(await isSignedIn(tokens.browser)).toBe(true);
     expect(await world.introspect(tokens.access_token)).toMatchObject({ active: true });
     expect((await world.refresh(world.web, tokens.refresh_token ?? '')).status).toBe(200);
