@@ -9,6 +9,8 @@ export interface Job {
   /** One body for each connection; `{refresh}` stands for the connection's refresh token, which each answer renews. */
   readonly bodies: readonly string[];
   readonly refreshTokens?: readonly string[];
+  /** Each body is sent once, by whichever connection is free. */
+  readonly once?: boolean;
   readonly requests: number;
   readonly connections: number;
 }
@@ -51,8 +53,9 @@ export async function run(job: Job): Promise<Result> {
       sent.end(body);
     });
   const connection = async (index: number): Promise<void> => {
-    const template = job.bodies[index % Math.max(job.bodies.length, 1)] ?? '';
+    const own = job.bodies[index % Math.max(job.bodies.length, 1)] ?? '';
     while (left-- > 0) {
+      const template = job.once ? (job.bodies[left] ?? '') : own;
       const body = template.replace('{refresh}', tokens[index] ?? '');
       const started = performance.now();
       const answer = await once(body);

@@ -20,6 +20,14 @@ export interface Target {
   readonly client: { readonly id: string; readonly secret: string };
   /** Refresh tokens of as many families, and an access token of each. */
   seed(count: number): Promise<{ refresh: string[]; access: string[] }>;
+  /** Forms that each exchange a code of its own. */
+  codes(count: number): Promise<Record<string, string>[]>;
+  /** A sign-in with the password in a new browser, up to the tokens. */
+  signIn?(): Promise<void>;
+  /** Its database, where it has one. */
+  readonly databaseUrl?: string;
+  /** Set where the budgets are judged: a server of one process. */
+  readonly budget?: 'sqlite' | 'postgresql';
   stop(): Promise<void>;
 }
 
@@ -70,6 +78,7 @@ export async function startFloor(): Promise<Target> {
     pids: [child.pid ?? 0],
     client: { id: 'bench', secret: 'x' },
     seed: () => Promise.resolve({ refresh: [], access: [] }),
+    codes: () => Promise.resolve([]),
     stop: () => stopped(child),
   };
 }
@@ -97,6 +106,12 @@ export async function startBare(format: 'jwt' | 'opaque'): Promise<Target> {
       }
       return { refresh, access };
     },
+    async codes(count) {
+      const forms: Record<string, string>[] = [];
+      while (forms.length < count)
+        forms.push((await (await fetch(`${url}/code`)).json()) as Record<string, string>);
+      return forms;
+    },
     stop: () => stopped(child),
   };
 }
@@ -105,23 +120,30 @@ const json = { 'content-type': 'application/json' };
 const basic = (id: string, secret: string): string =>
   `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
 
-/** @param database `file:…` is made when left out; a PostgreSQL URL names an empty database */
+/**
+ * @param database `file:…` is made when left out; a PostgreSQL URL names an empty database
+ * @param options workers, as the setting; where a CPU profile is left
+ */
 export async function startPortcullis(
   name: string,
   database?: { url: string; pids: readonly number[] },
+  options: { workers?: string; profile?: string } = {},
 ): Promise<Target> {
   const [port, managementPort] = [await freePort(), await freePort()];
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
   const url = `http://127.0.0.1:${port}`;
   const admin = { id: 'admin', secret: randomBytes(32).toString('base64url') };
-  const child = start(['src/main.ts'], {
+  const profile = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.profile}`] : [];
+  const databaseUrl = database?.url ?? `file:${join(folder, 'portcullis.db')}`;
+  const child = start([...profile, 'src/main.ts'], {
+    PORTCULLIS_WORKERS: options.workers ?? '1',
     PORT: String(port),
     PORTCULLIS_MANAGEMENT_PORT: String(managementPort),
     PORTCULLIS_ISSUER: url,
     PORTCULLIS_DATA_DIR: folder,
     PORTCULLIS_BOOTSTRAP_CLIENT_ID: admin.id,
     PORTCULLIS_BOOTSTRAP_CLIENT_SECRET: admin.secret,
-    ...(database ? { DATABASE_URL: database.url } : {}),
+    DATABASE_URL: databaseUrl,
   });
   await up(`${url}/health/ready`);
   const token = (await (
@@ -156,44 +178,63 @@ export async function startPortcullis(
     serves: [API],
   });
   const client = { id: 'bench', secret: made.client_secret };
+  const authorize = async (browser: Browser): Promise<Record<string, string>> => {
+    const { verifier, challenge } = newPkce();
+    const query = new URLSearchParams({
+      client_id: client.id,
+      redirect_uri: 'https://shop.example/cb',
+      response_type: 'code',
+      scope: 'openid orders:read',
+      code_challenge: challenge,
+      code_challenge_method: 'S256',
+    });
+    let seen: Seen = await browser.go(`${url}/authorize?${query.toString()}`);
+    if (seen.page === 'login') seen = await browser.submit(seen, { username: 'bench', password }, '/login');
+    return {
+      grant_type: 'authorization_code',
+      code: new URL(seen.url).searchParams.get('code') ?? '',
+      redirect_uri: 'https://shop.example/cb',
+      code_verifier: verifier,
+    };
+  };
+  const exchange = async (
+    form: Record<string, string>,
+  ): Promise<{ refresh_token: string; access_token: string }> => {
+    const response = await fetch(`${url}/token`, {
+      method: 'POST',
+      headers: { authorization: basic(client.id, client.secret) },
+      body: new URLSearchParams(form),
+    });
+    const tokens = (await response.json()) as { refresh_token: string; access_token: string };
+    if (response.status !== 200) throw new Error(`no tokens: ${JSON.stringify(tokens)}`);
+    return tokens;
+  };
   return {
     name,
     url,
     pids: [child.pid ?? 0, ...(database?.pids ?? [])],
     client,
+    databaseUrl,
+    ...(options.workers === undefined ? { budget: database ? 'postgresql' : 'sqlite' } : {}),
     async seed(count) {
       const browser = new Browser(url);
       const refresh: string[] = [];
       const access: string[] = [];
       for (let i = 0; i < count; i++) {
-        const { verifier, challenge } = newPkce();
-        const query = new URLSearchParams({
-          client_id: client.id,
-          redirect_uri: 'https://shop.example/cb',
-          response_type: 'code',
-          scope: 'openid orders:read',
-          code_challenge: challenge,
-          code_challenge_method: 'S256',
-        });
-        let seen: Seen = await browser.go(`${url}/authorize?${query.toString()}`);
-        if (seen.page === 'login')
-          seen = await browser.submit(seen, { username: 'bench', password }, '/login');
-        const response = await fetch(`${url}/token`, {
-          method: 'POST',
-          headers: { authorization: basic(client.id, client.secret) },
-          body: new URLSearchParams({
-            grant_type: 'authorization_code',
-            code: new URL(seen.url).searchParams.get('code') ?? '',
-            redirect_uri: 'https://shop.example/cb',
-            code_verifier: verifier,
-          }),
-        });
-        const tokens = (await response.json()) as { refresh_token: string; access_token: string };
-        if (response.status !== 200) throw new Error(`no tokens: ${JSON.stringify(tokens)}`);
+        const tokens = await exchange(await authorize(browser));
         refresh.push(tokens.refresh_token);
         access.push(tokens.access_token);
       }
       return { refresh, access };
+    },
+    async codes(count) {
+      const browser = new Browser(url);
+      const forms: Record<string, string>[] = [];
+      while (forms.length < count) forms.push(await authorize(browser));
+      return forms;
+    },
+    async signIn() {
+      await exchange(await authorize(new Browser(url)));
     },
     async stop() {
       await stopped(child);

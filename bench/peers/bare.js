@@ -30,11 +30,13 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   responseTypes: ['code'],
   scopes: ['openid', 'offline_access'],
   rotateRefreshToken: true,
+  issueRefreshToken: async () => true,
   expiresWithSession: async () => false,
   findAccount: async (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
-  routes: { token: '/token', introspection: '/introspect', jwks: '/jwks' },
+  routes: { token: '/token', introspection: '/introspect', revocation: '/revoke', jwks: '/jwks' },
   ttl: {
     AccessToken: day,
+    AuthorizationCode: day,
     ClientCredentials: day,
     Grant: day,
     IdToken: day,
@@ -45,6 +47,7 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
+    revocation: { enabled: true, allowedPolicy: async () => true },
     introspection: { enabled: true, allowedPolicy: async () => true },
     resourceIndicators: {
       enabled: true,
@@ -61,19 +64,30 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   },
 });
 const found = await provider.Client.find(client.client_id);
-const seed = async () => {
+const newGrant = async () => {
   const accountId = crypto.randomUUID();
   const grant = new provider.Grant({ accountId, clientId: client.client_id });
   grant.addOIDCScope('openid');
   grant.addResourceScope(api, 'openid orders:read');
   const grantId = await grant.save();
-  const common = {
-    accountId,
-    client: found,
-    grantId,
-    gty: 'authorization_code',
-    scope: 'openid orders:read',
-  };
+  return { accountId, client: found, grantId, gty: 'authorization_code', scope: 'openid orders:read' };
+};
+const code = async () => {
+  const code_verifier = crypto.randomBytes(32).toString('base64url');
+  const redirect_uri = client.redirect_uris[0];
+  const value = await new provider.AuthorizationCode({
+    ...(await newGrant()),
+    claims: {},
+    resource: api,
+    authTime: Math.floor(Date.now() / 1000),
+    redirectUri: redirect_uri,
+    codeChallenge: crypto.createHash('sha256').update(code_verifier).digest('base64url'),
+    codeChallengeMethod: 'S256',
+  }).save();
+  return { grant_type: 'authorization_code', code: value, redirect_uri, code_verifier };
+};
+const seed = async () => {
+  const common = await newGrant();
   const refresh_token = await new provider.RefreshToken({
     ...common,
     claims: {},
@@ -86,6 +100,7 @@ const seed = async () => {
 http
   .createServer((req, res) => {
     if (req.url === '/seed') void seed().then((tokens) => res.end(JSON.stringify(tokens)));
+    else if (req.url === '/code') void code().then((form) => res.end(JSON.stringify(form)));
     else void provider.callback()(req, res);
   })
   .listen(port, '127.0.0.1', () => console.log('up'));
