@@ -9,4 +9,5 @@ try {
   if (!(error instanceof StartError)) throw error;
   console.error(error.message);
   process.exitCode = 1;
+  process.disconnect?.(); // a worker lives as long as its primary can reach it
 }

@@ -21,8 +21,7 @@ export interface Serving {
   readonly port: number | undefined;
   readonly managementPort: number | undefined;
   readonly logger: Logger;
-  /** See `App.close`. */
-  stop(grace: number, replaced?: boolean): Promise<void>;
+  stop(grace: number, replaced?: boolean): Promise<void>; // see `App.close`
   /** Replaces every process by a new one. */
   roll?(): Promise<void>;
 }
@@ -69,6 +68,8 @@ const LONGEST_PAUSE = 15_000;
 const STEADY = 60_000;
 const ANSWER_TIME = 2_000;
 const STOP_TIME = 15_000;
+/** For one that neither serves nor ends. The first one has more: it migrates the database. */
+const START_TIME = 120_000;
 /** From the last connection that is taken to the end of the grace of workers. */
 const LAST_GIFTS = 250;
 /** Milliseconds in which a process that is told to stop still takes requests, see `Listening.close`. */
@@ -92,12 +93,13 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
   let lastCrash = -Infinity;
 
   /** Resolves when the new worker serves. @throws StartError when it ends before that */
-  function launch(): Promise<Member> {
+  function launch(first = false): Promise<Member> {
     const worker = cluster.fork();
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     const member: Member = { worker, ended, stopping: false };
     members.add(member);
     worker.on('error', (error) => logger.warn({ err: error }, 'a worker cannot be reached'));
+    const late = first ? undefined : killIn(worker, START_TIME);
     return new Promise((resolve, reject) => {
       worker.on('message', ({ serving, took, answer, failed, counted }: ToPrimary) => {
         if (took !== undefined) member.seat?.took(took);
@@ -105,6 +107,7 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
         if (failed !== undefined) member.failed = failed;
         if (counted) member.counted = counted;
         if (!serving) return;
+        clearTimeout(late);
         member.seat = handover.join((id, connection) => {
           // One that cannot be reached is about to end.
           worker.send({ take: id } satisfies ToWorker, connection, { keepOpen: true }, () => {});
@@ -113,6 +116,7 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
         resolve(member);
       });
       worker.once('exit', (code, signal) => {
+        clearTimeout(late);
         members.delete(member);
         member.seat?.gone();
         if (member.counted) depart(member.counted);
@@ -137,8 +141,7 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
       await pause(Math.min(FIRST_PAUSE * 2 ** crashes, LONGEST_PAUSE));
       if (stopping) return;
       try {
-        await launch();
-        return;
+        return void (await launch());
       } catch (error) {
         logger.error({ event: 'worker.failed', err: error }, 'a worker did not start');
       }
@@ -154,13 +157,14 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
     if (member.worker.isConnected()) member.worker.send(message);
   };
 
+  const killIn = (worker: Worker, time: number) => setTimeout(() => worker.process.kill('SIGKILL'), time);
+
   async function end(member: Member, grace: number, replaced: boolean): Promise<void> {
     member.stopping = true;
     if (replaced) member.seat?.leave();
     tell(member, { stop: { grace, replaced } });
-    const limit = setTimeout(() => member.worker.process.kill('SIGKILL'), grace + STOP_TIME);
-    await member.ended;
-    clearTimeout(limit);
+    const limit = killIn(member.worker, grace + STOP_TIME);
+    await member.ended.finally(() => clearTimeout(limit));
   }
 
   /** What the workers that answer in time answer. */
@@ -206,7 +210,7 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
   });
   const managementPort = await listenOn(management, settings.managementPort, settings.managementHost);
   try {
-    await launch();
+    await launch(true);
     port = await handover.listen(settings.port, settings.host);
   } catch (error) {
     stopping = true;
@@ -258,17 +262,14 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
 export async function runWorker(serve: () => Promise<ServingAlone>): Promise<void> {
   const tell = (message: ToPrimary): Promise<void> =>
     new Promise((resolve) => {
-      if (process.connected) process.send?.(message, () => resolve());
-      else resolve();
+      if (!process.connected) resolve();
+      else process.send?.(message, () => resolve());
     });
-  let serving: ServingAlone;
-  try {
-    serving = await serve();
-  } catch (error) {
+  const serving = await serve().catch(async (error: unknown) => {
     if (!(error instanceof StartError)) throw error;
     await tell({ failed: error.message });
-    process.exit(1);
-  }
+    return process.exit(1);
+  });
   const { metrics, health, logger, take } = serving;
   let ending = false;
   const end = async (grace: number, replaced: boolean): Promise<void> => {

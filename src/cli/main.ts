@@ -32,3 +32,5 @@ process.exitCode = await run(process.argv.slice(2), {
   stderr,
   interrupted,
 });
+// A worker that could not start lives as long as its primary can reach it.
+if (process.exitCode !== 0) process.disconnect?.();

@@ -4,7 +4,7 @@
  * carries out what they answer. Instants are epoch milliseconds.
  */
 import { PortcullisError } from '../lib/errors.ts';
-import type { KeyPlan, KeyStep, SigningKey, SigningKeyRecord } from '../storage/signing-keys.ts';
+import type { KeyPlan, KeyStatus, KeyStep, SigningKey, SigningKeyRecord } from '../storage/signing-keys.ts';
 
 /** Periods in milliseconds. */
 export interface KeyPolicy {
@@ -104,17 +104,18 @@ export const announceKey =
       : publishKeys([made], now, policy)(keys);
 
 /**
- * New keys that sign at once. The ones that signed leave at once, and so do those that wait: whoever got at the one
- * may have got at the other.
+ * New keys that sign at once. All others of their algorithms leave at once, those that wait and those that have signed
+ * before included: whoever got at the one may have got at the others.
+ * @param spared statuses that nobody got at
  */
 export const replaceKeys =
-  (made: readonly NewKey[], now: number) =>
+  (made: readonly NewKey[], now: number, spared: readonly KeyStatus[] = []) =>
   (keys: readonly SigningKey[]): KeyPlan => ({
     add: made.map((key) => record(key, 'active', now, now)),
     steps: retired(
       keys.filter(
         ({ alg, status }) =>
-          made.some((key) => key.alg === alg) && (status === 'active' || status === 'pending'),
+          status !== 'retired' && !spared.includes(status) && made.some((key) => key.alg === alg),
       ),
       now,
     ),
@@ -131,7 +132,9 @@ export const retireKey =
     if (!key) throw new PortcullisError('not_found', 404, 'There is no such key.');
     if (key.status === 'retired') return {};
     const signs = keys.find(({ alg, status }) => alg === key.alg && status === 'active') ?? key;
-    return signs === key ? replaceKeys([replacement], now)(keys) : { steps: retired([key], now) };
+    return signs === key
+      ? replaceKeys([replacement], now, ['retiring'])(keys)
+      : { steps: retired([key], now) };
   };
 
 /** Algorithms whose active key has reached its age, and has no successor waiting. */

@@ -25,7 +25,7 @@ export interface KeyAdministration {
   list(): Promise<SigningKey[]>;
   /**
    * Makes a new key for each of `algorithms`, or for every one that is in use: published now, it signs once every
-   * cache knows it. `immediate`: it signs now, and the key before it leaves; what that one signed is inactive.
+   * cache knows it. `immediate`: it signs now, and all before it leave; what they have signed is inactive.
    * @throws PortcullisError `too_many_keys` (409)
    */
   rotate(algorithms: readonly string[] | undefined, immediate: boolean, by: Origin): Promise<SigningKey[]>;
@@ -60,10 +60,8 @@ export function createKeyRotation(
   return {
     list: store.list,
     async rotate(algorithms, immediate, by) {
-      const inUse = (): string[] => [
-        ...new Set(current.keys.filter(({ status }) => status === 'active').map(({ alg }) => alg)),
-      ];
-      const made = await make(algorithms ?? inUse());
+      // The first key of an algorithm may sign ID tokens while it waits: it is not forgotten when all are to go.
+      const made = await make(algorithms ?? (immediate ? current.announced : current.algorithms));
       const now = clock.now();
       const plan = immediate ? replaceKeys(made, now) : publishKeys(made, now, await policy());
       const keys = await change(plan, by);

@@ -23,7 +23,7 @@ export interface LoggerOptions {
 const SECRET_KEY =
   /password|passphrase|secret|authorization|cookie|assertion|verifier|(?:^|_|[a-z])(?:token|code|jwt|proof)$|^(?:token|code|otp|csrf)/i;
 /** Keys that look like the above and are not secret. */
-const HARMLESS_KEY = /^(?:error|status)_code$|^(?:token_type|code_challenge_method)$|_(?:id|type)$/i;
+const HARMLESS_KEY = /^(?:error|status|exit)_code$|^(?:token_type|code_challenge_method)$|_(?:id|type)$/i;
 
 /** Our own tokens and secrets by their prefix, and every JWT, wherever they stand in a line. */
 const SECRET_VALUE = /\bpc[a-z]_[\w-]{20,}|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)*/g;

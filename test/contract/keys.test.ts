@@ -175,11 +175,21 @@ describe.each(databaseKinds)('signing keys on %s', (kind) => {
     expect(await audited(first)).toEqual(['key.created', 'key.retired']);
   });
 
-  it('rotated with immediate: the old one and those that wait are gone at once', async () => {
-    const [old, waiting] = [activeKid(), await rotateOne()];
+  it('rotated with immediate: all before it are gone at once, those that wait and those that retire included', async () => {
+    const older = activeKid();
+    const old = await rotateOne();
+    world.time.now += LEAD;
+    await rotation.advance();
+    expect(await statuses()).toEqual(['retiring', 'active']);
+    const waiting = await rotateOne();
     const made = await rotateOne(true);
     expect(published()).toEqual([made]);
-    expect([keys.verifier(old), keys.verifier(waiting)]).toEqual([undefined, undefined]);
+    for (const kid of [older, old, waiting]) expect(keys.verifier(kid)).toBeUndefined();
+    const sealed = await world.database.sql.read<{ kid: string }>(
+      'sealed',
+      `SELECT kid FROM signing_keys WHERE alg = 'ES256' AND LENGTH(sealed) > 0`,
+    );
+    expect(sealed).toEqual([{ kid: made }]);
     expect(published(keys, 'RS256')).toHaveLength(1);
     expect(await audited(made)).toEqual(['key.created', 'key.activated']);
     expect((await world.audited()).find(({ type }) => type === 'key.retired')).toMatchObject({
@@ -195,6 +205,17 @@ describe.each(databaseKinds)('signing keys on %s', (kind) => {
       'ES256 pending',
       'RS256 pending',
     ]);
+  });
+
+  it('without an algorithm, immediate also replaces a first key that waits: it may sign ID tokens by then', async () => {
+    await rotation.need('EdDSA');
+    const made = await rotation.rotate(undefined, true, admin);
+    expect(made.map(({ alg, status }) => `${alg} ${status}`).sort()).toEqual([
+      'ES256 active',
+      'EdDSA active',
+      'RS256 active',
+    ]);
+    expect((await statuses('EdDSA')).toSorted()).toEqual(['active', 'retired']);
   });
 
   it('can be retired in any state; the active one is replaced; again changes nothing', async () => {
