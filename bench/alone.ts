@@ -117,7 +117,7 @@ export async function familyStatements(
 
 /** Rows of all tables, and bytes of the database without its log. */
 export async function sizeOf(url: string): Promise<{ rows: number; bytes: number }> {
-  const { sql, kind, close } = await openDatabase({ url, busyTimeout: 60_000 });
+  const { sql, kind, close } = await openDatabase({ url, busyTimeout: 60_000, statementTimeout: 600_000 });
   const ask = async (name: string, text: string): Promise<number> =>
     Number((await sql.read<{ found: number }>(name, text))[0]?.found);
   try {

@@ -52,9 +52,10 @@ export const OPERATIONS = [
 /** What is prepared for each request is made in smaller numbers, and a sign-in hashes a password. */
 const MOST: Readonly<Record<string, number>> = { code: 200, revoke: 300, sign_in: 5 };
 
-type Part = Pick<Job, 'url' | 'method' | 'headers' | 'bodies'>;
+type Sent = Pick<Job, 'url' | 'method' | 'headers' | 'bodies'>;
 
-function post(target: Target, path: string, ...forms: readonly Record<string, string>[]): Part {
+/** Forms that the client sends; `{refresh}` in one stands for a refresh token. */
+export function post(target: Target, path: string, ...forms: readonly Record<string, string>[]): Sent {
   return {
     url: `${target.url}${path}`,
     method: 'POST',
@@ -66,7 +67,7 @@ function post(target: Target, path: string, ...forms: readonly Record<string, st
   };
 }
 
-const get = (target: Target, path: string): Part => ({
+const get = (target: Target, path: string): Sent => ({
   url: `${target.url}${path}`,
   method: 'GET',
   headers: {},
@@ -94,7 +95,7 @@ export async function casesOf(
 ): Promise<Case[]> {
   const seeded = await target.seed(connections);
   let tokens: readonly string[] = seeded.refresh;
-  const jobs: Record<string, (requests: number) => Promise<Partial<Job> & Part> | (Partial<Job> & Part)> = {
+  const jobs: Record<string, (requests: number) => Promise<Partial<Job> & Sent> | (Partial<Job> & Sent)> = {
     client_credentials: () => post(target, '/token', credentials),
     code: async (count) => ({ ...post(target, '/token', ...(await target.codes(count))), once: true }),
     refresh: () => ({

@@ -6,8 +6,9 @@ export interface Job {
   readonly url: string;
   readonly method: 'GET' | 'POST';
   readonly headers: Readonly<Record<string, string>>;
-  /** One body for each connection; `{refresh}` stands for the connection's refresh token, which each answer renews. */
+  /** One body for each connection; `{refresh}` stands for a refresh token of the connection's, which each answer renews. */
   readonly bodies: readonly string[];
+  /** As many for each connection, which takes its own in turn. */
   readonly refreshTokens?: readonly string[];
   /** Each body is sent once, by whichever connection is free. */
   readonly once?: boolean;
@@ -22,14 +23,17 @@ export interface Result {
   /** Milliseconds. */
   readonly p50: number;
   readonly p99: number;
-  /** The refresh tokens that are current at the end. */
+  readonly max: number;
+  /** The refresh tokens that are current at the end, and the access tokens that came with them. */
   readonly refreshTokens: readonly string[];
+  readonly accessTokens: readonly string[];
 }
 
 export async function run(job: Job): Promise<Result> {
   const agent = new Agent({ keepAlive: true, maxSockets: job.connections });
   const url = new URL(job.url);
   const tokens = [...(job.refreshTokens ?? [])];
+  const accessTokens: string[] = [];
   const times: number[] = [];
   let left = job.requests;
   let failures = 0;
@@ -54,15 +58,20 @@ export async function run(job: Job): Promise<Result> {
     });
   const connection = async (index: number): Promise<void> => {
     const own = job.bodies[index % Math.max(job.bodies.length, 1)] ?? '';
+    let slot = index;
     while (left-- > 0) {
       const template = job.once ? (job.bodies[left] ?? '') : own;
-      const body = template.replace('{refresh}', tokens[index] ?? '');
+      const body = template.replace('{refresh}', tokens[slot] ?? '');
       const started = performance.now();
       const answer = await once(body);
       times.push(performance.now() - started);
       if (answer.status !== 200) failures++;
-      else if (job.refreshTokens)
-        tokens[index] = (JSON.parse(answer.text) as { refresh_token: string }).refresh_token;
+      else if (job.refreshTokens) {
+        const made = JSON.parse(answer.text) as { refresh_token: string; access_token: string };
+        tokens[slot] = made.refresh_token;
+        accessTokens[slot] = made.access_token;
+      }
+      slot = slot + job.connections < tokens.length ? slot + job.connections : index;
     }
   };
   const started = performance.now();
@@ -72,7 +81,16 @@ export async function run(job: Job): Promise<Result> {
   times.sort((a, b) => a - b);
   const at = (share: number): number =>
     times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
-  return { requests: times.length, failures, seconds, p50: at(0.5), p99: at(0.99), refreshTokens: tokens };
+  return {
+    requests: times.length,
+    failures,
+    seconds,
+    p50: at(0.5),
+    p99: at(0.99),
+    max: at(1),
+    refreshTokens: tokens,
+    accessTokens,
+  };
 }
 
 if (process.argv[2] === '--job') {

@@ -3,9 +3,9 @@ import { PARTS, type Part } from './alone.ts';
 import { OPERATIONS, type Case, type Sample } from './cases.ts';
 import { rssMiB } from './cpu.ts';
 
-const median = (numbers: readonly number[]): number =>
+export const median = (numbers: readonly number[]): number =>
   numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
-const round = (value: number, digits = 0): number => Number(value.toFixed(digits));
+export const round = (value: number, digits = 0): number => Number(value.toFixed(digits));
 const of = (one: Case, what: keyof Sample): number => median(one.samples.map((sample) => sample[what]));
 
 const find = (cases: readonly Case[], operation: string, target: string): Case | undefined =>

@@ -122,12 +122,12 @@ const basic = (id: string, secret: string): string =>
 
 /**
  * @param database `file:…` is made when left out; a PostgreSQL URL names an empty database
- * @param options workers, as the setting; where a CPU profile is left
+ * @param options workers and the secret key, as the settings; where a CPU profile is left
  */
 export async function startPortcullis(
   name: string,
   database?: { url: string; pids: readonly number[] },
-  options: { workers?: string; profile?: string } = {},
+  options: { workers?: string; profile?: string; secretKey?: string } = {},
 ): Promise<Target> {
   const [port, managementPort] = [await freePort(), await freePort()];
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
@@ -144,6 +144,7 @@ export async function startPortcullis(
     PORTCULLIS_BOOTSTRAP_CLIENT_ID: admin.id,
     PORTCULLIS_BOOTSTRAP_CLIENT_SECRET: admin.secret,
     DATABASE_URL: databaseUrl,
+    ...(options.secretKey ? { PORTCULLIS_SECRET_KEYS: options.secretKey } : {}),
   });
   await up(`${url}/health/ready`);
   const token = (await (
