@@ -153,10 +153,25 @@ describe.each(databaseKinds)('another e-mail address on %s', (kind) => {
     const back = await browser.submit(confirm, { password: PASSWORD }, '/account/confirm');
     expect(back.text).toContain('data-section="email"');
 
-    await user('dot');
+    const id = await user('dot');
     const before = await signedIn('dot');
-    await withApp(world, 'dot', stranger());
+    const here = stranger();
+    const app = await withApp(world, 'dot', here);
     expect((await before.go(`${world.url}/account/email`)).page).toBe('login');
+    // The link leads through both steps, too.
+    await ask(here, newOf('dot'));
+    const { link } = await mailTo(world, newOf('dot'));
+    pass(60);
+    const other = stranger();
+    const second = await other.submit(
+      await other.go(link),
+      { username: 'dot', password: PASSWORD },
+      '/account/login',
+    );
+    expect(second.page).toBe('mfa');
+    const page = await other.submit(second, { code: app.code() }, '/account/login');
+    expect((await other.submit(page, {}, '/account/verify')).status).toBe(200);
+    expect((await addressOf(id)).email).toBe(newOf('dot'));
     await delivered(world);
     expect(received(world, newOf('dan'))).toEqual([]);
   });
