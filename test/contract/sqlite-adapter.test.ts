@@ -255,6 +255,34 @@ describe('two processes on one file', () => {
     expect(await store.sql.read('get', 'select id from parent')).toMatchObject([{ id: 200 }]);
   });
 
+  it('whoever waits for another process that writes keeps nobody else: reads go on, and so do timers', async () => {
+    const { database, url, close } = await openFresh('sqlite', { busyTimeout: 20_000 });
+    const other = await openSqlite(url, 0);
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const holding = other.transaction(() => held);
+    await turns();
+    const done: string[] = [];
+    const note = (what: string) => () => void done.push(what);
+    const work = [
+      database.sql.write('w', 'delete from leases').then(note('lone')),
+      database.sql.write('w', 'delete from leases').then(note('shared')),
+      database.transaction((tx) => tx.write('w', 'delete from leases')).then(note('transaction')),
+      database.prisma.lease.deleteMany().then(note('prisma')),
+    ];
+    await turns();
+    // All of this is one thread: had the writes stopped it, the lock would never be released.
+    expect(await database.sql.read('r', 'select 1 as one')).toEqual([{ one: 1 }]);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(done).toEqual([]);
+    release();
+    await holding;
+    await Promise.all(work);
+    expect(done).toEqual(['lone', 'shared', 'transaction', 'prisma']);
+    await other.close();
+    await close();
+  });
+
   it('a file that stays locked is "unavailable", to raw SQL and to Prisma', async () => {
     const { database, url, close } = await openFresh('sqlite', { busyTimeout: 0 });
     const other = await openSqlite(url, 0);

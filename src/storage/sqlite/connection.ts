@@ -22,6 +22,7 @@ export interface ArrayStatement {
 }
 
 const CACHED_STATEMENTS = 250;
+/** Primary result code: another connection holds the lock. */
 const BUSY = 5;
 const OPEN_ATTEMPTS = 100;
 
@@ -30,6 +31,10 @@ export const bindable = (value: SqlValue): SQLInputValue => {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value;
   return typeof value === 'boolean' ? (value ? 1n : 0n) : value;
 };
+
+/** Whether SQLite refused since another connection writes; extended codes say more in their upper bytes. */
+export const isBusy = (error: unknown): boolean =>
+  ((error as { errcode?: number } | undefined)?.errcode ?? 0) % 256 === BUSY;
 
 class StatementCache<T> {
   readonly #prepare: (text: string) => T;
@@ -173,8 +178,7 @@ async function switchToWal(db: DatabaseSync): Promise<void> {
       db.exec('PRAGMA journal_mode = WAL');
       return;
     } catch (error) {
-      const busy = (error as { errcode?: number }).errcode === BUSY;
-      if (!busy || attempt === OPEN_ATTEMPTS) throw error;
+      if (!isBusy(error) || attempt === OPEN_ATTEMPTS) throw error;
       await setTimeout(20);
     }
   }

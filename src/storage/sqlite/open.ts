@@ -36,7 +36,7 @@ export async function openSqlite(url: string, busyTimeout: number): Promise<Stor
   const path = pathOf(url);
   try {
     createFile(path);
-    const writer = new Writer(await openConnection(path, 'writer', busyTimeout));
+    const writer = new Writer(await openConnection(path, 'writer', busyTimeout), busyTimeout);
     const reader = await openConnection(path, 'reader', busyTimeout);
     return {
       adapter: driverAdapter(writer, reader),

@@ -2,7 +2,7 @@
  * The one connection that writes, behind a queue. Statements that wait together share a commit (one fsync) and are
  * acknowledged after it; a transaction has the connection to itself until it ends.
  */
-import type { Connection } from './connection.ts';
+import { isBusy, type Connection } from './connection.ts';
 
 /** The connection while a transaction is open on it. */
 export interface WriterTransaction {
@@ -21,21 +21,35 @@ interface Turn {
   readonly work: ((connection: Connection) => unknown) | undefined;
   resolve(value: unknown): void;
   reject(error: unknown): void;
+  /** Until when it waits for another process that writes; milliseconds of a stopwatch. */
+  until?: number;
 }
 
 /** INSERT, UPDATE, DELETE (also behind WITH); anything else may be refused inside a transaction (VACUUM, PRAGMA). */
 const SHAREABLE = /^\s*(insert|update|delete|replace|with)\b/i;
 
-/** Owns the writing connection. */
+/** Milliseconds between looks whether another process has done writing, as SQLite spaces them itself. */
+const LOOKS = [1, 2, 5, 10, 15, 20, 25];
+
+/**
+ * Owns the writing connection. Another process that writes is waited for here: SQLite would do it by stopping the
+ * whole process, reads and probes included.
+ */
 export class Writer {
   readonly #connection: Connection;
+  readonly #patience: number;
+  #looks = 0;
+  #waiting: NodeJS.Timeout | undefined;
   #queue: Turn[] = [];
   #held = false;
   #scheduled = false;
   #closed = false;
 
-  constructor(connection: Connection) {
+  /** @param patience milliseconds that a statement waits for another process */
+  constructor(connection: Connection, patience: number) {
     this.#connection = connection;
+    this.#patience = patience;
+    connection.exec('PRAGMA busy_timeout = 0');
   }
 
   /** Runs one statement, durably committed when the promise resolves. `text` decides whether it may share a commit. */
@@ -52,6 +66,7 @@ export class Writer {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#waiting);
     for (const turn of this.#queue.splice(0)) turn.reject(new Error('database is closed'));
     this.#connection.close();
   }
@@ -66,7 +81,7 @@ export class Writer {
 
   /** After this round of the event loop, so that requests that arrived together are written together. */
   #schedule(): void {
-    if (this.#scheduled || this.#held || this.#queue.length === 0) return;
+    if (this.#scheduled || this.#held || this.#waiting || this.#queue.length === 0) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
@@ -87,15 +102,39 @@ export class Writer {
   #runAlone(turn: Turn): void {
     try {
       turn.resolve(turn.work ? turn.work(this.#connection) : this.#transaction());
+      this.#looks = 0;
     } catch (error) {
-      turn.reject(error);
+      if (isBusy(error)) this.#again([turn], error);
+      else turn.reject(error);
     }
+  }
+
+  /** Nothing has happened yet: these are next once the other process is done. */
+  #again(turns: readonly Turn[], error: unknown): void {
+    const now = performance.now();
+    for (const turn of turns) turn.until ??= now + this.#patience;
+    const patient = turns.filter(({ until = 0 }) => now < until);
+    for (const turn of turns) if (!patient.includes(turn)) turn.reject(error);
+    if (patient.length === 0) return;
+    this.#queue.unshift(...patient);
+    const pause = LOOKS[Math.min(this.#looks++, LOOKS.length - 1)];
+    this.#waiting = setTimeout(() => {
+      this.#waiting = undefined;
+      this.#schedule();
+    }, pause);
   }
 
   #runTogether(turns: readonly Turn[]): void {
     const answers: (() => void)[] = [];
     try {
       this.#connection.exec('BEGIN IMMEDIATE');
+    } catch (error) {
+      if (isBusy(error)) this.#again(turns, error);
+      else for (const turn of turns) turn.reject(error);
+      return;
+    }
+    this.#looks = 0;
+    try {
       for (const turn of turns) {
         try {
           const value = turn.work?.(this.#connection);
