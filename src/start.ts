@@ -8,11 +8,14 @@ import { GRACE, runWorker, startWorkers, type Serving, type ServingAlone } from 
 
 /** Says in a few lines where the server is and what to try next. */
 function welcome(settings: Settings, url: string, managementPort: number): void {
+  const given = settings.bootstrapClient;
   const lines = [
     '',
     `  Portcullis is listening on ${url}`,
     '',
-    `  admin credential   ${adminFile(settings.dataDir)}`,
+    given
+      ? `  admin credential   client ${given.id}, as PORTCULLIS_BOOTSTRAP_CLIENT_ID and _SECRET say`
+      : `  admin credential   ${adminFile(settings.dataDir)}`,
     `  discovery          ${settings.issuer}/.well-known/openid-configuration`,
     `  metrics, health    http://${settings.managementHost}:${managementPort}/metrics, /health/ready`,
     '',

@@ -32,6 +32,10 @@ function trustOf(trustProxy: Settings['trustProxy']): (address: string, hop: num
   return proxyaddr.compile([...trustProxy]);
 }
 
+/** Host header lines among names and values. */
+const hosts = (raw: readonly string[]): number =>
+  raw.filter((text, index) => index % 2 === 0 && text.length === 4 && text.toLowerCase() === 'host').length;
+
 const addressesIn = (header: string | string[] | undefined): number =>
   header === undefined || header.length === 0 ? 0 : header.toString().split(',').length;
 
@@ -60,7 +64,8 @@ export function createContextMiddleware(
     // RFC 9112, 3.2.2: a target in absolute form names a host as well.
     const target = ctx.req.url?.startsWith('/') ? undefined : URL.parse(ctx.req.url ?? '');
     if (target) ctx.req.url = ctx.originalUrl = ctx.request.originalUrl = target.pathname + target.search;
-    const readable = target !== null;
+    // RFC 9112, 3.2: two hosts are two servers' ideas of where this goes.
+    const readable = target !== null && hosts(ctx.req.rawHeaders) <= 1;
     headers.host = host;
     headers['x-forwarded-host'] = host;
     headers['x-forwarded-proto'] = protocol.slice(0, -1);
@@ -71,6 +76,6 @@ export function createContextMiddleware(
       return;
     }
     ctx.status = 400; // nothing below could even read the path
-    ctx.body = { error: 'invalid_request', error_description: 'The request target is malformed.' };
+    ctx.body = { error: 'invalid_request', error_description: 'The request target or Host is malformed.' };
   };
 }

@@ -14,6 +14,7 @@ import {
   introspectionNeedsClient,
   missingClientAuthentication,
   logoutOfNobody,
+  missingProof,
   refuseUnauthorizedResponseType,
   showRepeatedRedirectUri,
   unauthorizedGrantType,
@@ -60,6 +61,8 @@ function overrideIds(provider: Provider, { dataKeys }: ProviderDependencies): vo
  * Trap (`models/replay_detection.js`): find, then save, is not atomic. Of any number of callers one gets true.
  * Trap (`helpers/validate_dpop.js`): a DPoP proof whose `iat` lies ahead is good for longer than its id is kept. More
  * than the tolerance ahead is refused (RFC 9449, 11.1), and every id is kept for as much longer.
+ * Trap (same place): it says of a proof that was used that the grant or token is invalid, and a client would throw that
+ * away; the proof is (RFC 9449, 5 and 7.1).
  */
 function atomicReplayDetection(provider: Provider, { storage, clock }: ProviderDependencies): void {
   provider.ReplayDetection.unique = async (issuer: string, jti: string, exp: number) => {
@@ -67,7 +70,9 @@ function atomicReplayDetection(provider: Provider, { storage, clock }: ProviderD
     if (proof?.jti === jti && proof.nonce === undefined && isAhead(proof.iat, toSeconds(clock.now())))
       throw new errors.InvalidDpopProof('DPoP proof iat is in the future');
     const id = JSON.stringify([issuer, jti]);
-    return storage.artifacts.insertOnce('ReplayDetection', id, (exp + CLOCK_TOLERANCE) * 1000);
+    const first = await storage.artifacts.insertOnce('ReplayDetection', id, (exp + CLOCK_TOLERANCE) * 1000);
+    if (!first && proof?.jti === jti) throw new errors.InvalidDpopProof('DPoP proof JWT Replay detected');
+    return first;
   };
 }
 
@@ -171,6 +176,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   const refused = provider as unknown as Refusals;
   for (const name of REFUSALS) {
     refused.on(name, (ctx, error) => {
+      if (name === 'grant.error') missingProof(ctx, error);
       logger.info(
         {
           event: name,

@@ -62,6 +62,15 @@ export async function unauthorizedGrantType(ctx: KoaContextWithOIDC, next: Next)
 }
 
 /**
+ * Trap (`helpers/sender_constraints.js`, `actions/grants/refresh_token.js`): where a proof is missing the engine calls
+ * the code or refresh token invalid, and the client would throw it away (RFC 9449, 5). Called with what it refused.
+ */
+export function missingProof(ctx: KoaContextWithOIDC, error: Error & { error_detail?: string }): void {
+  if (ctx.get('dpop') || !/DPoP proof JWT|jkt/.test(error.error_detail ?? '')) return;
+  ctx.body = { error: 'invalid_dpop_proof', error_description: 'a DPoP proof is needed' };
+}
+
+/**
  * Trap (`actions/authorization/response_parameters.js`): so is a response type that the client may not use
  * (RFC 6749, 4.1.2.1).
  */

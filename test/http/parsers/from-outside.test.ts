@@ -38,6 +38,16 @@ describe('what strangers send', () => {
     },
   );
 
+  it('two Host lines are refused, even when they agree (RFC 9112, 3.2)', async () => {
+    for (const second of ['Host: x', 'hOST: y', 'host:'])
+      expect(await raw(`GET /jwks HTTP/1.1\r\nHost: x\r\n${second}\r\nconnection: close\r\n\r\n`)).toMatch(
+        /^HTTP\/1\.1 400/,
+      );
+    expect(await raw('GET /jwks HTTP/1.1\r\nX-Host: a\r\nHost: x\r\nconnection: close\r\n\r\n')).toMatch(
+      /^HTTP\/1\.1 200/,
+    );
+  });
+
   it('a body that is not sent to its end is no fault of the server’s', async () => {
     await raw('POST /token HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\ngrant_type=');
     expect(world.log.filter((line) => line.includes('"level":"error"'))).toEqual([]);
