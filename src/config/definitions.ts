@@ -166,7 +166,7 @@ export const definitions = {
     'PORTCULLIS_JWKS_MAX_AGE',
     read.integer(0, 86_400),
     '300',
-    'seconds that `/jwks` and discovery may be cached; a new key is published that long before it signs',
+    'seconds that `/jwks` and discovery may be cached; a new key is published this long, and a poll, before it signs',
   ),
   defaultApi: setting(
     'PORTCULLIS_DEFAULT_API',

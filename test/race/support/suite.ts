@@ -153,7 +153,7 @@ export function races(name: string, open: () => Promise<Arena>): void {
         const answers = await arena.volley(20, (node) => arena.refresh(node, strict, token, { dpop }));
         const [winner] = winnersOf(answers);
         expect(winnersOf(answers)).toHaveLength(1);
-        expect(losersOf(answers)).toEqual(['400 invalid_grant']);
+        expect(losersOf(answers)).toEqual(['400 invalid_dpop_proof']);
         expect(await arena.audited(idOf(winner))).toEqual([]);
         expect(await arena.anyAlive(strict, [winner?.body.access_token])).toBe(true);
       }
