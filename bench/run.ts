@@ -2,7 +2,7 @@
  * Measures the server beside the bare engine and a floor, alternating within one run, and prints tables and JSON
  * (`bench/output/latest.json`). docs/benchmarks.md tells how to read them.
  * Usage: npm run bench [-- --rounds 5 --requests 2000 --connections 8 --only refresh,jwks
- * --targets sqlite,postgresql,sqlite-cores,postgresql-cores --profile]
+ * --targets better-auth,sqlite,postgresql,sqlite-cores,postgresql-cores --profile]
  * Without `--requests`, as many as take about a second. `-cores`: one worker a core. `--profile` leaves a CPU profile
  * of each server in `bench/output`, for the developer tools of Chromium; the figures of such a run are higher.
  */
@@ -13,7 +13,7 @@ import { es256Verification, familyStatements, sizeOf, type Part } from './alone.
 import { casesOf, OPERATIONS, type Case } from './cases.ts';
 import { startBenchPostgresql, type BenchDatabase } from './postgresql.ts';
 import { budgetRows, operationRows, partRows } from './report.ts';
-import { startBare, startFloor, startPortcullis, type Target } from './targets.ts';
+import { startBare, startBetterAuth, startFloor, startPortcullis, type Target } from './targets.ts';
 
 const { values } = parseArgs({
   options: {
@@ -21,7 +21,7 @@ const { values } = parseArgs({
     requests: { type: 'string' },
     connections: { type: 'string', default: '8' },
     only: { type: 'string', default: OPERATIONS.join() },
-    targets: { type: 'string', default: 'sqlite,postgresql,sqlite-cores,postgresql-cores' },
+    targets: { type: 'string', default: 'better-auth,sqlite,postgresql,sqlite-cores,postgresql-cores' },
     profile: { type: 'boolean', default: false },
   },
 });
@@ -44,7 +44,12 @@ async function add(target: Target, which: readonly string[]): Promise<void> {
   cases.push(...(await casesOf(target, which, connections)));
 }
 
-async function addPortcullis(what: string): Promise<void> {
+async function addTarget(what: string): Promise<void> {
+  if (what === 'better-auth') {
+    // It cannot revoke JWTs, and has no page to sign in at.
+    const able = operations.filter((name) => name !== 'revoke' && name !== 'sign_in');
+    return add(await startBetterAuth(), able);
+  }
   const [kind, cores] = what.split('-');
   let database: BenchDatabase | undefined;
   if (kind === 'postgresql') {
@@ -108,7 +113,7 @@ try {
     await startBare('opaque'),
     operations.filter((name) => REMEMBERED.includes(name)),
   );
-  for (const what of values.targets.split(',')) await addPortcullis(what);
+  for (const what of values.targets.split(',')) await addTarget(what);
 
   const counts = new Map<Case, number>();
   for (const one of cases) counts.set(one, await calibrate(one));

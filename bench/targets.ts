@@ -1,6 +1,6 @@
 /** The servers that are measured, each in a process of its own, with the same API, client and grants. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -83,16 +83,49 @@ export async function startFloor(): Promise<Target> {
   };
 }
 
-export async function startBare(format: 'jwt' | 'opaque'): Promise<Target> {
+export const startBare = (format: 'jwt' | 'opaque'): Promise<Target> =>
+  startPeer(`bare ${format}`, 'bare.js', format);
+
+/** Installs it first, where that was not done before. */
+export async function startBetterAuth(): Promise<Target> {
+  const peers = join(root, 'bench/peers');
+  if (!existsSync(join(peers, 'node_modules'))) {
+    const args = [
+      'install',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--no-package-lock',
+      '--legacy-peer-deps', // releases of its plugin name exact ones of packages that it has newer itself
+    ];
+    execFileSync('npm', args, { cwd: peers, stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
+  const target = await startPeer('better-auth, SQLite', 'better-auth.js', join(folder, 'peer.db'));
+  return {
+    ...target,
+    async stop() {
+      await target.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A peer that tells its client, seeds families and makes codes at paths of its own. */
+async function startPeer(name: string, program: string, argument: string): Promise<Target> {
   const port = await freePort();
-  const child = start(['bench/peers/bare.js', String(port), format], {});
+  const child = start([`bench/peers/${program}`, String(port), argument], {});
   const url = `http://127.0.0.1:${port}`;
   await up(`${url}/jwks`);
+  const client = (await (await fetch(`${url}/client`)).json()) as {
+    client_id: string;
+    client_secret: string;
+  };
   return {
-    name: `bare ${format}`,
+    name,
     url,
     pids: [child.pid ?? 0],
-    client: { id: 'bench', secret: 'bench-secret-bench-secret-bench-secret-x' },
+    client: { id: client.client_id, secret: client.client_secret },
     async seed(count) {
       const refresh: string[] = [];
       const access: string[] = [];

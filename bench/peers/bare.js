@@ -100,6 +100,7 @@ const seed = async () => {
 http
   .createServer((req, res) => {
     if (req.url === '/seed') void seed().then((tokens) => res.end(JSON.stringify(tokens)));
+    else if (req.url === '/client') res.end(JSON.stringify(client));
     else if (req.url === '/code') void code().then((form) => res.end(JSON.stringify(form)));
     else void provider.callback()(req, res);
   })
