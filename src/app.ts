@@ -34,6 +34,7 @@ import { createTokenVerifier } from './provider/jwt-access-tokens.ts';
 import { createClientSecretStore } from './storage/client-secrets.ts';
 import { createGrantLists } from './storage/grant-lists.ts';
 import type { Database } from './storage/database.ts';
+import { createFollowing } from './storage/following.ts';
 import { openStorage, type Storage } from './storage/open.ts';
 import { report } from './telemetry/events.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
@@ -49,6 +50,8 @@ import { VERSION } from './lib/version.ts';
 export interface Overrides {
   readonly clock?: Clock;
   readonly logger?: Logger;
+  /** Milliseconds of a stopwatch. */
+  readonly elapsed?: () => number;
   readonly wrapDatabase?: (database: Database) => Database;
 }
 
@@ -148,11 +151,26 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     (ring) => buildProvider({ ...parts, ring, secretUsed: secretUse.used }),
     settings.jwksMaxAge,
   );
+  const forget = { clients: clients.forget, apis: apis.forget };
+  const elapsed = overrides.elapsed ?? (() => performance.now());
+  const following = createFollowing({
+    counters: storage.counters,
+    reread: {
+      ...forget,
+      'data-keys': dataKeys.reload,
+      webhooks: storage.subscriptions.reload,
+      keys: keys.reload,
+    },
+    keyPollSeconds: settings.keyPollSeconds,
+    elapsed,
+    logger,
+  });
   let draining = false;
   const health = createHealth({
     database: async () => (await database.sql.read('health', 'SELECT 1 AS one')).length === 1,
     migrations: storage.current,
     keys: () => keys.algorithms.length > 0,
+    sight: following,
     draining: () => draining,
   });
   const grants = createGrantAdministration(
@@ -179,6 +197,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     cors: createCors(clients.originRegistered),
     show,
     views,
+    sight: following,
     health,
     jwks,
     ...people,
@@ -196,7 +215,6 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     }),
   });
 
-  const forget = { clients: clients.forget, apis: apis.forget };
   const logouts = createLogoutDeliverer({
     ...parts,
     notices: storage.logoutNotices,
@@ -204,7 +222,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     fetch: delivery.fetch,
   });
   const duties = [delivery.deliverer, logouts, ...people.duties];
-  running.background = startBackground({ ...parts, keys, rotation, forget, duties });
+  running.background = startBackground({ ...parts, following, elapsed, keys, rotation, forget, duties });
 
   let listening: Listening | undefined;
   return {

@@ -8,16 +8,14 @@ import { sweep } from './grants/sweep.ts';
 import type { CurrentKeys } from './keys/current.ts';
 import type { KeyRotation } from './keys/rotation.ts';
 import type { Clock } from './lib/clock.ts';
-import { StartError } from './lib/errors.ts';
 import { randomId } from './lib/ids.ts';
 import type { Cached } from './storage/changes.ts';
-import type { DataKeys } from './storage/data-keys.ts';
 import { isUnavailable, type Database } from './storage/database.ts';
 import { expiringSecrets } from './storage/expiring-secrets.ts';
+import type { Following } from './storage/following.ts';
 import { createLeases } from './storage/leases.ts';
 import { openNotifications } from './storage/notifications.ts';
 import type { Sessions } from './storage/sessions.ts';
-import type { Subscriptions } from './storage/subscriptions.ts';
 import { SWEEP_BATCH, sweepBatch } from './storage/sweep.ts';
 import type { Logger } from './telemetry/logger.ts';
 import type { Metrics } from './telemetry/metrics.ts';
@@ -32,18 +30,18 @@ export interface Duty {
 }
 
 export interface BackgroundDependencies {
-  readonly settings: Pick<Settings, 'databaseUrl' | 'keyPollSeconds' | 'auditRetentionDays'>;
+  readonly settings: Pick<Settings, 'databaseUrl' | 'issuer' | 'auditRetentionDays'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'watchKeys' | 'expiringSecrets'>;
   readonly storage: {
     readonly database: Database;
-    readonly dataKeys: Pick<DataKeys, 'reload'>;
     readonly sessions: Pick<Sessions, 'sweep'>;
-    readonly subscriptions: Pick<Subscriptions, 'reload'>;
-    counters(): Promise<ReadonlyMap<string, number>>;
   };
-  readonly keys: Pick<CurrentKeys, 'keys' | 'reload'>;
+  readonly following: Following;
+  /** Milliseconds of a stopwatch that is never set back. */
+  readonly elapsed: () => number;
+  readonly keys: Pick<CurrentKeys, 'keys'>;
   readonly rotation: Pick<KeyRotation, 'advance'>;
   /** Forget what this node remembers. */
   readonly forget: Readonly<Record<(typeof FORGOTTEN)[number], () => void>>;
@@ -64,14 +62,13 @@ const LOOK = 500;
 const SWEEP_REST = 60_000;
 const KEY_REST = 500;
 const SECRETS_REST = 60_000;
+const LEASE = 'background';
 
 /** What is read again when it is needed; the rest is read at once. */
 const FORGOTTEN = ['clients', 'apis'] as const satisfies Cached[];
 
-const elapsed = (): number => performance.now();
-
 export function startBackground(dependencies: BackgroundDependencies): Background {
-  const { settings, clock, logger, storage, keys, rotation, forget } = dependencies;
+  const { settings, clock, logger, storage, following, elapsed, keys, rotation, forget } = dependencies;
   const { database } = storage;
   let stopped = false;
   const notifications = openNotifications(database, {
@@ -89,39 +86,19 @@ export function startBackground(dependencies: BackgroundDependencies): Backgroun
     })),
   );
 
-  /** A node that lacks a secret key goes on with what it can open, and says so. */
-  const reloadDataKeys = (): Promise<void> =>
-    storage.dataKeys.reload().catch((error: unknown) => {
-      if (!(error instanceof StartError)) throw error;
-      logger.error({ event: 'data_keys.missing', reason: error.message }, 'a secret key is missing');
-    });
-
-  let seen: ReadonlyMap<string, number> = new Map(); // at first everything counts as changed
-  let keysRead = -Infinity;
-  let blind = false;
+  /** A node that cannot read what others write would fail at the work of all. */
+  const able = (): boolean => following.current() && following.complete();
+  let wasAble = true;
   const looking = repeat(LOOK, async () => {
-    try {
-      const now = await storage.counters();
-      const changed = (what: Cached): boolean => now.get(what) !== seen.get(what);
-      for (const what of FORGOTTEN) if (changed(what)) forget[what]();
-      if (changed('data-keys')) await reloadDataKeys();
-      if (changed('webhooks')) await storage.subscriptions.reload();
-      if (changed('keys') || elapsed() - keysRead >= settings.keyPollSeconds * 1000) {
-        await keys.reload();
-        keysRead = elapsed();
-      }
-      seen = now;
-      if (blind) logger.info({ event: 'database.back' }, 'the database answers again');
-      blind = false;
-    } catch (error) {
-      if (!blind)
-        logger.error({ event: 'database.lost', err: error }, 'the changes of other nodes cannot be seen');
-      blind = true;
-    }
+    await following.look();
+    if (able() !== wasAble) renewing.soon();
+    wasAble = able();
   });
 
-  const lease = createLease(createLeases(database), { name: 'background', holder: randomId(), elapsed });
-  const goOn = (): boolean => !stopped && lease.held();
+  const leases = createLeases(database);
+  const holder = `${randomId()} ${settings.issuer}`;
+  const lease = createLease(leases, { name: LEASE, holder, elapsed });
+  const goOn = (): boolean => !stopped && lease.held() && able();
   const attempt = async (what: string, work: () => Promise<unknown>): Promise<void> => {
     try {
       await work();
@@ -149,10 +126,27 @@ export function startBackground(dependencies: BackgroundDependencies): Backgroun
       if (goOn()) await attempt(name, () => run(goOn));
     }),
   );
+  let otherIssuer = settings.issuer;
+  /** Tokens of one node would be nothing to the other. */
+  async function compareIssuers(): Promise<void> {
+    const [, other = otherIssuer] = (await leases.holder(LEASE))?.split(' ') ?? [];
+    if (other !== otherIssuer && other !== settings.issuer)
+      logger.warn(
+        { event: 'issuer.differs', issuer: settings.issuer, other },
+        'another node uses this database as another issuer: PORTCULLIS_ISSUER must be the same on all',
+      );
+    otherIssuer = other;
+  }
   const renewing = repeat(LEASE_RENEWAL, () =>
     attempt('lease', async () => {
       const before = lease.held();
-      if (!(await lease.renew()) || before) return;
+      if (!able()) {
+        if (!before) return;
+        logger.info({ event: 'background.left' }, 'this process leaves the background work to another one');
+        return lease.release();
+      }
+      if (!(await lease.renew())) return compareIssuers();
+      if (before) return;
       logger.info({ event: 'background.taken' }, 'this process does the background work now');
       for (const duty of duties) duty.soon();
     }),

@@ -2,6 +2,7 @@
 import cluster from 'node:cluster';
 import { adminFile, noteAdminUrl } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
+import { fingerprint } from './lib/crypto.ts';
 import { StartError } from './lib/errors.ts';
 import { damaged, isDamaged } from './storage/failures.ts';
 import { GRACE, runWorker, startWorkers, type Serving, type ServingAlone } from './workers.ts';
@@ -87,7 +88,10 @@ export async function startServer(settings: Settings, underNpm = false): Promise
   if (settings.environment === 'development') {
     if (!settings.bootstrapClient) noteAdminUrl(settings.dataDir, settings.issuer);
     welcome(settings, settings.issuer.startsWith('http:') ? settings.issuer : url, managementPort);
-  } else logger.info({ event: 'server.started', issuer: settings.issuer }, `listening on ${url}`);
+  } else {
+    const fingerprints = settings.secretKeys.map(fingerprint); // what an operator looks for before `reseal`
+    logger.info({ event: 'server.started', issuer: settings.issuer, fingerprints }, `listening on ${url}`);
+  }
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {

@@ -1,5 +1,6 @@
 /** Health: live says that the process answers, ready that it can do its work. */
 import type { Context } from 'koa';
+import type { Sight } from '../storage/following.ts';
 
 /** What ready looks at. */
 export interface Readiness {
@@ -9,6 +10,7 @@ export interface Readiness {
   migrations(): Promise<boolean>;
   /** There is an active signing key. */
   keys(): boolean;
+  readonly sight: Sight;
   /** The server is on its way out. */
   draining(): boolean;
 }
@@ -36,12 +38,20 @@ const soon = (check: Promise<boolean>): Promise<boolean> =>
   });
 
 export function createHealth(readiness: Readiness): Health {
-  const checks = async (): Promise<Record<string, boolean>> => ({
-    database: await soon(readiness.database()),
-    migrations: await soon(readiness.migrations()),
-    signing_keys: readiness.keys(),
-    not_draining: !readiness.draining(),
-  });
+  const checks = async (): Promise<Record<string, boolean>> => {
+    const [database, migrations] = await Promise.all([
+      soon(readiness.database()),
+      soon(readiness.migrations()),
+    ]);
+    return {
+      database,
+      migrations,
+      signing_keys: readiness.keys(),
+      secret_keys: readiness.sight.complete(),
+      changes: readiness.sight.current(),
+      not_draining: !readiness.draining(),
+    };
+  };
   return {
     checks,
     async answer(ctx, probe) {

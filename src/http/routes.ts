@@ -12,6 +12,8 @@ interface Route {
   readonly engine?: true;
   /** For programs: errors are OAuth's JSON; with OPTIONS among its methods, CORS for registered origins. */
   readonly api?: true;
+  /** Answered by a node that cannot see what others change, too. */
+  readonly always?: true;
 }
 
 const GET = ['GET', 'HEAD'] as const;
@@ -29,9 +31,9 @@ const exact: Readonly<Record<string, Omit<Route, 'pattern'>>> = {
   '/logout': { methods: ['GET', 'POST'], body: 'form', engine: true },
   '/logout/confirm': { methods: ['POST'], body: 'form', engine: true },
   '/logout/success': { methods: ['GET'], engine: true },
-  '/jwks': { methods: OPEN },
-  '/.well-known/openid-configuration': { methods: OPEN, engine: true },
-  '/.well-known/oauth-authorization-server': { methods: OPEN, engine: true },
+  '/jwks': { methods: OPEN, always: true },
+  '/.well-known/openid-configuration': { methods: OPEN, engine: true, always: true },
+  '/.well-known/oauth-authorization-server': { methods: OPEN, engine: true, always: true },
   '/register': { methods: ['POST'] },
   '/': { methods: GET },
   '/account': { methods: GET },
@@ -39,8 +41,8 @@ const exact: Readonly<Record<string, Omit<Route, 'pattern'>>> = {
   '/device_authorization': ENDPOINT,
   '/device': { methods: ['GET', 'HEAD', 'POST'], body: 'form' },
   '/device/switch': { methods: ['POST'], body: 'form' },
-  '/health/live': { methods: GET },
-  '/health/ready': { methods: GET },
+  '/health/live': { methods: GET, always: true },
+  '/health/ready': { methods: GET, always: true },
 };
 
 const patterns: readonly (Route & { readonly match: RegExp })[] = [
@@ -59,7 +61,7 @@ const patterns: readonly (Route & { readonly match: RegExp })[] = [
     methods: ['GET', 'HEAD', 'POST'],
     body: 'form',
   },
-  { match: /^\/assets\/[\w.-]+$/, pattern: '/assets/:name', methods: GET },
+  { match: /^\/assets\/[\w.-]+$/, pattern: '/assets/:name', methods: GET, always: true },
 ];
 
 /** Of all routes. */

@@ -2,6 +2,7 @@
 import Koa, { type Context, type Middleware } from 'koa';
 import { PortcullisError } from '../lib/errors.ts';
 import type { Settings } from '../config/schema.ts';
+import { unseen, type Sight } from '../storage/following.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
@@ -24,6 +25,7 @@ export interface ServerDependencies extends Omit<OwnRoutesDependencies, 'basePat
   readonly engine: Engine;
   readonly cors: Cors;
   readonly show: ShowPage;
+  readonly sight: Pick<Sight, 'current'>;
   /** Answers below /admin/v1. */
   readonly admin: Middleware;
 }
@@ -140,6 +142,7 @@ export function createServer(deps: ServerDependencies): Koa {
     ctx.path = below;
     if (below.startsWith('/admin/v1')) {
       (ctx.state as { route?: string }).route = '/admin/v1';
+      if (!deps.sight.current()) throw unseen();
       await deps.admin(ctx, next);
       return undefined;
     }
@@ -151,6 +154,7 @@ export function createServer(deps: ServerDependencies): Koa {
       throw new PortcullisError('invalid_request', 405, 'This address does not answer to that method.');
     }
     const answer = async (): Promise<void> => {
+      if (!route.always && !deps.sight.current()) throw unseen();
       const form =
         route.body === 'form' && ctx.method === 'POST' ? await readForm(ctx.req, route.lenient) : undefined;
       if (!route.engine) {

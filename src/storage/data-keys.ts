@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../lib/clock.ts';
 import { derive, fingerprint, keyedHash, open, seal, sealedUnder, type NamedKey } from '../lib/crypto.ts';
-import { StartError } from '../lib/errors.ts';
+import { PortcullisError, StartError } from '../lib/errors.ts';
 import { randomId } from '../lib/ids.ts';
 import type { Database } from './database.ts';
 import type { Sql } from './sql.ts';
@@ -25,6 +25,7 @@ export interface DataKeys {
    * Opens what `seal` made. A key that this node has not read yet is looked for in the database, once, unless too many
    * were looked for in vain.
    * @throws SealError
+   * @throws PortcullisError `database_unavailable` where the key is there, under a secret key that this node lacks
    */
   open(sealed: Uint8Array, context: string): Promise<Buffer>;
   /** Id of the key that seals now; `sealedUnder` tells which one sealed something. */
@@ -105,7 +106,9 @@ export interface UnwrappedKey extends DataKeyRow {
 interface Found {
   /** For each purpose the one that makes comes first. */
   readonly keys: readonly UnwrappedKey[];
-  /** Why some of them could not be unwrapped. */
+  /** Ids of those that could not be unwrapped. */
+  readonly locked: ReadonlySet<string>;
+  /** Why not. */
   readonly missing: StartError | undefined;
 }
 
@@ -115,8 +118,10 @@ const LIST = `SELECT id, purpose, status, wrapped FROM data_keys
 async function findKeys(sql: Sql, secretKeys: readonly Buffer[]): Promise<Found> {
   const rows = await sql.read<DataKeyRow>('data-keys.list', LIST);
   const secrets = new Map(secretKeys.map((key) => [fingerprint(key), key]));
-  const unknown = rows.map(({ wrapped }) => sealedUnder(wrapped)).find((id) => !secrets.has(id));
+  const locked = rows.filter(({ wrapped }) => !secrets.has(sealedUnder(wrapped)));
+  const unknown = locked.map(({ wrapped }) => sealedUnder(wrapped))[0];
   return {
+    locked: new Set(locked.map(({ id }) => id)),
     keys: rows.flatMap((row) => {
       const wrappedBy = sealedUnder(row.wrapped);
       if (!secrets.has(wrappedBy)) return [];
@@ -180,6 +185,13 @@ function byPurpose(keys: readonly UnwrappedKey[]) {
   };
 }
 
+/** What another node sealed is not damaged: it can be opened elsewhere, and here once the secret key is there. */
+const lacking = (id: string): PortcullisError =>
+  new PortcullisError('database_unavailable', 503, 'The database is not available, try again later.', {
+    retryAfter: 1,
+    reason: `data key ${id} is wrapped under a secret key that PORTCULLIS_SECRET_KEYS does not hold`,
+  });
+
 /**
  * Reads and unwraps the data keys.
  * @throws StartError when a secret key is missing (it is named by its fingerprint) or the keys are gone
@@ -191,10 +203,12 @@ export async function loadDataKeys(
 ): Promise<DataKeys> {
   let current = byPurpose(await unwrapDataKeys(sql, secretKeys));
   let reading: Promise<void> = Promise.resolve();
+  let locked: ReadonlySet<string> = new Set();
   let misses = { since: clock.now(), count: 0 };
 
   async function read(): Promise<void> {
-    const { keys, missing } = await findKeys(sql, secretKeys);
+    const { keys, missing, ...rest } = await findKeys(sql, secretKeys);
+    locked = rest.locked;
     const found = new Set(keys.map(({ id }) => id));
     current = byPurpose([...keys, ...current.keys.filter(({ id }) => !found.has(id))]);
     if (missing) throw missing;
@@ -222,7 +236,8 @@ export async function loadDataKeys(
     seal: (plaintext, context) => seal(current.sealing, plaintext, context),
     async open(sealed, context) {
       const id = sealedUnder(sealed);
-      if (!current.sealKeys.has(id)) await lookFor(id);
+      if (!current.sealKeys.has(id) && !locked.has(id)) await lookFor(id);
+      if (!current.sealKeys.has(id) && locked.has(id)) throw lacking(id);
       return open((name) => current.sealKeys.get(name), sealed, context);
     },
     get sealingKey() {

@@ -56,8 +56,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
   const store = await openPostgresql(options.url, {
     poolSize: options.poolSize ?? 10,
-    connectTimeout: options.connectTimeout ?? 5_000,
-    statementTimeout: options.statementTimeout ?? 5_000,
+    // With what is added to it for a server that says nothing, each ends before five seconds are over.
+    connectTimeout: options.connectTimeout ?? 4_000,
+    statementTimeout: options.statementTimeout ?? 3_500,
     idleTransactionTimeout: options.idleTransactionTimeout ?? 10_000,
     onError: options.onError ?? (() => {}),
   });

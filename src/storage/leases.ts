@@ -8,6 +8,8 @@ export interface Leases {
    * @returns whether `holder` has it
    */
   take(name: string, holder: string, ttl: number): Promise<boolean>;
+  /** Who has it, or had it last without giving it up. */
+  holder(name: string): Promise<string | undefined>;
   /** Gives it up, when `holder` has it. */
   release(name: string, holder: string): Promise<void>;
 }
@@ -19,6 +21,14 @@ export function createLeases({ sql, nowMs }: Database): Leases {
   return {
     async take(name, holder, ttl) {
       return (await sql.write('leases.take', TAKE, [name, holder, ttl])).count === 1;
+    },
+    async holder(name) {
+      const rows = await sql.read<{ holder: string }>(
+        'leases.holder',
+        'SELECT holder FROM leases WHERE name = $1',
+        [name],
+      );
+      return rows[0]?.holder;
     },
     async release(name, holder) {
       await sql.write('leases.release', 'DELETE FROM leases WHERE name = $1 AND holder = $2', [name, holder]);

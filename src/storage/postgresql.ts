@@ -28,7 +28,7 @@ const ISOLATION = 'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL RE
 const NAMED_STATEMENTS = 500;
 const UNLIMITED = 2 ** 31 - 1;
 /** Milliseconds after the server's own timeout; a server that does not even say that is out of reach. */
-const SILENCE = 2_000;
+const SILENCE = 500;
 
 /** 64-bit integers as numbers; everything else as pg has it. */
 const types: pg.CustomTypesConfig = {

@@ -21,6 +21,10 @@ describe.each(databaseKinds)('the background work on %s', (kind) => {
       `INSERT INTO denied_tokens (jti, expires_at) VALUES ('alive', 9000000000000)`,
     );
     const second = await startTestServer({ databaseUrl, secretKeys: first.secretKeys });
+    // Each of the two is an issuer of its own: the one that comes later says so.
+    const warned = () => second.log.filter((line) => line.includes('"issuer.differs"'));
+    await until('warned', () => warned().length > 0);
+    expect(warned()[0]).toContain(`"other":"${first.url}"`);
     await first.close();
     const { sql } = second.app.domain.storage.database;
     const left = () => sql.read<{ jti: string }>('left', 'SELECT jti FROM denied_tokens');

@@ -9,7 +9,14 @@ describe.each(databaseKinds)('health on %s', (kind) => {
     const server = await startTestServer({ kind });
     onTestFinished(server.close);
     const status = async (probe: string) => (await fetch(`${server.url}/health/${probe}`)).status;
-    const good = { database: true, migrations: true, signing_keys: true, not_draining: true };
+    const good = {
+      database: true,
+      migrations: true,
+      signing_keys: true,
+      secret_keys: true,
+      changes: true,
+      not_draining: true,
+    };
     expect(await server.app.health.checks()).toEqual(good);
     expect(await status('ready')).toBe(200);
     await server.app.domain.storage.database.sql.write(
