@@ -4,6 +4,7 @@ import { adminFile, noteAdminUrl } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { fingerprint } from './lib/crypto.ts';
 import { StartError } from './lib/errors.ts';
+import { giveBackMemory } from './lib/memory.ts';
 import { damaged, isDamaged } from './storage/failures.ts';
 import { GRACE, runWorker, startWorkers, type Serving, type ServingAlone } from './workers.ts';
 
@@ -60,6 +61,7 @@ async function serve(settings: Settings, options: { readonly ports: boolean }): 
   const app = await createApp(settings).catch((error: unknown) => {
     throw isDamaged(error) ? damaged(error) : error;
   });
+  giveBackMemory();
   try {
     const { port, managementPort, take } = await app.listen(options);
     return { ...app, port, managementPort, take, stop: app.close };
