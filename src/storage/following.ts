@@ -11,7 +11,7 @@ import { isUnavailable } from './failures.ts';
 export const BLIND_AFTER = 5_000;
 
 /** Milliseconds for one look: a single connection that hangs must not make the node blind. */
-const PATIENCE = 2_000;
+const PATIENCE = 3_000;
 /** Milliseconds between two lines of the log about what has not ended. */
 const REMINDER = 60_000;
 

@@ -257,9 +257,10 @@ describe.runIf(databaseKinds.includes('postgresql'))('PostgreSQL', () => {
     const sleep = (): string => `select 1 as sleeper_${++sleepers} from pg_sleep(20)`;
     const asleep = `select 1 as one from pg_stat_activity where state = 'active' and query like $1`;
     const broken = async (start: (sql: string) => Promise<unknown>): Promise<unknown> => {
-      const error = start(sleep()).catch((e: unknown) => e);
+      let early: Error | undefined;
+      const error = start(sleep()).catch((e: Error) => (early = e));
       const name = `%sleeper_${sleepers} %`;
-      while ((await watcher.sql.read('asleep', asleep, [name])).length === 0);
+      while ((await watcher.sql.read('asleep', asleep, [name])).length === 0) if (early) throw early;
       proxy.breakAll();
       return error;
     };
