@@ -5,6 +5,7 @@ import { mintRefreshToken } from '../grants/refresh-token.ts';
 import { toSeconds } from '../lib/clock.ts';
 import { randomId } from '../lib/ids.ts';
 import { isUnavailable } from '../storage/failures.ts';
+import { rememberClients } from './client-adapter.ts';
 import { CLOCK_TOLERANCE, compareHashedSecrets, countAuthentications } from './client-authentication.ts';
 import { lookForUnknownKeys } from './client-key-sets.ts';
 import { createConfiguration } from './configuration.ts';
@@ -165,6 +166,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   alwaysIncludeSid(provider);
   compareHashedSecrets(provider, deps);
   lookForUnknownKeys(provider, deps.clock);
+  rememberClients(provider, deps);
   acceptOmittedRedirectUri(provider);
   refuseUnauthorizedResponseType(provider);
   showRepeatedRedirectUri(provider);

@@ -1,5 +1,5 @@
 /** Clients in the engine's words, and the options that are ours alone. */
-import type { Adapter, AdapterPayload, Client } from 'oidc-provider';
+import type { Adapter, AdapterPayload, Client, Provider } from 'oidc-provider';
 import type { Client as ClientRecord } from '../clients/registry.ts';
 import type { Settings } from '../config/schema.ts';
 import type { ProviderDependencies } from './dependencies.ts';
@@ -70,6 +70,30 @@ function engineDocument(record: ClientRecord, keys: ProviderDependencies['dataKe
     document['client_secret'] = keys.hash('client secret placeholder', record.id).toString('base64url');
   }
   return document;
+}
+
+/**
+ * Trap (`models/client.js`): at every look the engine serializes and hashes the whole document of a client, to see
+ * whether it is the one it knows. A record that is the same object holds the same document.
+ */
+export function rememberClients(
+  provider: Provider,
+  { clients }: Pick<ProviderDependencies, 'clients'>,
+): void {
+  const known = new WeakMap<ClientRecord, Client>();
+  const find = provider.Client.find.bind(provider.Client);
+  provider.Client.find = async (id) => {
+    const record = typeof id === 'string' ? await clients.get(id) : undefined;
+    const client = record?.enabled ? known.get(record) : undefined;
+    if (record && client) {
+      currentState().clients.set(id, record);
+      return client;
+    }
+    const found = await find(id);
+    const read = found && currentState().clients.get(id); // what the adapter has read, maybe a moment later
+    if (read) known.set(read, found);
+    return found;
+  };
 }
 
 export function createClientAdapter(deps: ProviderDependencies): Adapter {

@@ -147,19 +147,6 @@ export function createMetrics(options: {
   });
   buildInfo.set({ version: options.version }, 1);
 
-  /** Finding a series by its labels costs more than counting in it. As many as there are label values: closed sets. */
-  const found = new Map<string, Histogram.Internal<'http_request_method'>>();
-  const series = (
-    method: string,
-    pattern: string,
-    code: string,
-  ): Histogram.Internal<'http_request_method'> => {
-    const name = `${method} ${pattern} ${code}`;
-    const known = found.get(name) ?? http.labels(method, pattern, code);
-    found.set(name, known);
-    return known;
-  };
-
   const reason = atMost(50);
   const op = atMost(200);
   const route = atMost(300);
@@ -177,11 +164,14 @@ export function createMetrics(options: {
       forwarded.inc({ addresses: Math.min(addresses, MANY), trusted: String(trusted) }),
     dbQuery: (name, seconds) => db.observe({ op: op(name) }, seconds),
     httpRequest: (method, pattern, status, seconds) =>
-      series(
-        oneOf.httpMethod(method),
-        route(pattern ?? 'other'),
-        status >= 100 && status <= 599 ? String(status) : 'other',
-      ).observe(seconds),
+      http.observe(
+        {
+          http_request_method: oneOf.httpMethod(method),
+          http_route: route(pattern ?? 'other'),
+          http_response_status_code: status >= 100 && status <= 599 ? status : 'other',
+        },
+        seconds,
+      ),
     expiringSecrets: (secrets) => {
       const ends = new Map(secrets.map(({ clientId, expiresAt }) => [clientId, expiresAt / 1000]));
       expiring = { at: performance.now(), ends };
