@@ -3,19 +3,15 @@
  * The tag is an HMAC over the first 48 bytes: a token with a good tag that is not its family's current one is a
  * spent one, however old, and needs no row of its own to be recognised.
  */
-import { createHmac, randomBytes } from 'node:crypto';
-import { equalBytes } from '../lib/crypto.ts';
+import { equalBytes, keyedHash } from '../lib/crypto.ts';
+import { freshBytes } from '../lib/ids.ts';
 
 const PREFIX = 'pcr_';
 const FORM = /^pcr_[\w-]{86}$/;
 const [ID, BODY, TOTAL] = [16, 48, 64];
 
 const tag = (key: Buffer, body: Buffer): Buffer =>
-  createHmac('sha256', key)
-    .update('refresh token\0')
-    .update(body)
-    .digest()
-    .subarray(0, TOTAL - BODY);
+  keyedHash(key, 'refresh token', body).subarray(0, TOTAL - BODY);
 
 /**
  * Makes a new token of a family.
@@ -24,7 +20,7 @@ const tag = (key: Buffer, body: Buffer): Buffer =>
 export function mintRefreshToken(tagKey: Buffer, familyId: string): string {
   const id = Buffer.from(familyId, 'base64url');
   if (id.length !== ID) throw new TypeError('a family id is 16 bytes');
-  const body = Buffer.concat([id, randomBytes(BODY - ID)]);
+  const body = Buffer.concat([id, freshBytes(BODY - ID)]);
   return PREFIX + Buffer.concat([body, tag(tagKey, body)]).toString('base64url');
 }
 

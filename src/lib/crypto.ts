@@ -1,13 +1,6 @@
 /** Sealing, keyed hashes and key derivation: the only primitives that the rest builds on. */
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  hash,
-  hkdfSync,
-  randomBytes,
-  timingSafeEqual,
-} from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, hash, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { freshBytes } from './ids.ts';
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
@@ -32,7 +25,7 @@ export class SealError extends Error {
  */
 export function seal(key: NamedKey, plaintext: Buffer | string, context: string): Buffer {
   const id = Buffer.from(key.id, 'ascii');
-  const iv = randomBytes(IV_BYTES);
+  const iv = freshBytes(IV_BYTES);
   const cipher = createCipheriv('aes-256-gcm', key.key, iv);
   cipher.setAAD(Buffer.from(context, 'utf8'));
   const text = typeof plaintext === 'string' ? Buffer.from(plaintext, 'utf8') : plaintext;

@@ -5,18 +5,21 @@ import { randomBytes, randomFillSync } from 'node:crypto';
 const pool = Buffer.allocUnsafeSlow(4096);
 let used = pool.length;
 
-/** A random base64url string of `bytes` random bytes (16 = 128 bits, 22 characters). */
-export function randomId(bytes = 16): string {
-  if (bytes > 64) return randomBytes(bytes).toString('base64url');
-  if (used + bytes > pool.length) {
+/** `count` random bytes, which nobody else gets. */
+export function freshBytes(count: number): Buffer {
+  if (count > 64) return randomBytes(count);
+  if (used + count > pool.length) {
     randomFillSync(pool);
     used = 0;
   }
-  const id = pool.toString('base64url', used, used + bytes);
-  pool.fill(0, used, used + bytes);
-  used += bytes;
-  return id;
+  const bytes = Buffer.from(pool.subarray(used, used + count));
+  pool.fill(0, used, used + count);
+  used += count;
+  return bytes;
 }
+
+/** A random base64url string of `bytes` random bytes (16 = 128 bits, 22 characters). */
+export const randomId = (bytes = 16): string => freshBytes(bytes).toString('base64url');
 
 const SORTABLE = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'; // Crockford's base 32: its order is ASCII's
 
