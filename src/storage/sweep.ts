@@ -20,7 +20,7 @@ export interface SweepCounts {
 }
 
 /** Rows of one kind in a batch at most. */
-export const SWEEP_BATCH = 500;
+export const SWEEP_BATCH = 200;
 
 const DAY = 86_400_000;
 
