@@ -5,6 +5,7 @@ import type { UserRecord } from '../storage/user-record.ts';
 import { recordOf } from './client-adapter.ts';
 import type { ProviderDependencies } from './dependencies.ts';
 import { familyOnce } from './family-adapter.ts';
+import { createFirstKeyCheck } from './first-keys.ts';
 import { stateOf } from './request-state.ts';
 
 /** All standard claims of a user (OIDC Core 5.1). */
@@ -24,6 +25,7 @@ function askedForIdToken(claims: unknown): Set<string> {
 }
 
 export function createFindAccount(deps: ProviderDependencies) {
+  const refuse = createFirstKeyCheck(deps);
   const load = async (ctx: KoaContextWithOIDC, id: string, grantId: string | undefined) => {
     const { families, signedIn } = stateOf(ctx);
     // A family that this request has read brought its user along.
@@ -50,6 +52,7 @@ export function createFindAccount(deps: ProviderDependencies) {
       username: user.username,
       name: user.name,
       async claims(use, _scope, claims) {
+        if (use === 'id_token') refuse(ctx); // the client's algorithm may have changed since the code was issued
         const all: AccountClaims = { sub: user.id, ...standardClaims(user) };
         const { client } = ctx.oidc;
         if (use !== 'id_token' || (client && recordOf(client).metadata.claims_in_id_token)) return all;

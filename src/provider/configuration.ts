@@ -13,6 +13,7 @@ import { assertAssertion, CLIENT_AUTH_METHODS, CLOCK_TOLERANCE } from './client-
 import type { ProviderDependencies } from './dependencies.ts';
 import { createGrantLoader } from './grants.ts';
 import { checkClaims } from './requested-claims.ts';
+import { createFirstKeyCheck } from './first-keys.ts';
 import { createInteractionPolicy } from './interaction-policy.ts';
 import { createRenderers } from './renderers.ts';
 import { API_CLAIM, GENERATION_CLAIM, GRANT_CLAIM } from './jwt-access-tokens.ts';
@@ -152,7 +153,10 @@ export function createConfiguration(deps: ProviderDependencies): Configuration {
     findAccount: createFindAccount(deps),
     loadExistingGrant: createGrantLoader(deps),
     interactions: {
-      policy: createInteractionPolicy((userId) => deps.storage.secondFactors.has(userId)),
+      policy: createInteractionPolicy(
+        (userId) => deps.storage.secondFactors.has(userId),
+        createFirstKeyCheck(deps),
+      ),
       url: (_ctx, interaction) =>
         new URL(settings.issuer).pathname.replace(/\/$/, '') + deps.pages.interactionPath(interaction.uid),
     },

@@ -20,14 +20,23 @@ function cannotBeIdentified({ oidc }: KoaContextWithOIDC): boolean {
 /**
  * The engine's policy with our changes.
  * @param hasSecondFactor by user id
+ * @param refuse what cannot be answered in the end, before anybody is asked anything; it throws
  */
 export function createInteractionPolicy(
   hasSecondFactor: (userId: string) => Promise<boolean>,
+  refuse: (ctx: KoaContextWithOIDC) => void,
 ): interactionPolicy.Prompt[] {
   const prompts = base();
   const login = prompts.get('login');
   const consent = prompts.get('consent');
   if (!login || !consent) throw new Error('the engine lacks a prompt that it had');
+  login.checks.add(
+    new Check('answerable', 'the request cannot be answered now', 'temporarily_unavailable', (ctx) => {
+      if (ctx.oidc.requestParamScopes.has('openid')) refuse(ctx);
+      return Check.NO_NEED_TO_PROMPT;
+    }),
+    0,
+  );
   // Trap: without an account the consent checks below would fail on a missing grant, as a 500.
   login.checks.add(
     new Check('account_missing', 'End-User authentication is required', 'login_required', ({ oidc }) =>

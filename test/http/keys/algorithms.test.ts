@@ -126,3 +126,39 @@ describe('a client that is the first to ask for an algorithm', () => {
     await world.close();
   });
 });
+
+describe('in production, a client that is the first to ask for an algorithm', () => {
+  it('gets no ID token before its key has stood in the JWKS for a cache time', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const world = await startWorld({
+      env: { NODE_ENV: 'production', PORTCULLIS_ISSUER: 'https://id.example', HOST: '127.0.0.1' },
+    });
+    const redirect = 'https://app.example/cb';
+    const client = await world.client({
+      client_id: 'first',
+      redirect_uris: [redirect],
+      id_token_signed_response_alg: 'EdDSA',
+      scope: 'openid orders:read',
+    });
+    const begin = async (scope: string): Promise<string> => {
+      const query = new URLSearchParams({
+        client_id: client.id,
+        response_type: 'code',
+        scope,
+        redirect_uri: redirect,
+        code_challenge: 'x'.repeat(43),
+        code_challenge_method: 'S256',
+      });
+      const answer = await fetch(`${world.url}/authorize?${query.toString()}`, { redirect: 'manual' });
+      return decodeURIComponent(answer.headers.get('location') ?? '').replaceAll('+', ' ');
+    };
+    expect(await begin('openid')).toMatch(
+      /^https:\/\/app\.example\/cb\?error=temporarily_unavailable&error_description=the first EdDSA key of this server signs from \d{4}-\d\d-\d\dT[\d:.]+Z on&/,
+    );
+    expect(await begin('orders:read')).toContain('/interaction/'); // no ID token is asked for
+    vi.setSystemTime(Date.now() + LEAD);
+    await expect.poll(() => begin('openid'), { timeout: 10_000 }).toContain('/interaction/');
+    await world.close();
+    vi.useRealTimers();
+  });
+});
