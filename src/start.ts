@@ -1,5 +1,6 @@
 /** Runs a server until it is told to stop: what `npm start` and `portcullis start` do. */
 import cluster from 'node:cluster';
+import { openMode } from './config/data-folder.ts';
 import { adminFile, noteAdminUrl } from './config/development.ts';
 import type { Settings } from './config/schema.ts';
 import { fingerprint } from './lib/crypto.ts';
@@ -61,6 +62,9 @@ async function serve(settings: Settings, options: { readonly ports: boolean }): 
   const app = await createApp(settings).catch((error: unknown) => {
     throw isDamaged(error) ? damaged(error) : error;
   });
+  const [folder, mode] = [settings.dataDir, openMode(settings.dataDir)];
+  if (mode !== undefined)
+    app.logger.warn({ event: 'data_dir.open', mode }, `${folder} is open to everybody: chmod 700 ${folder}`);
   giveBackMemory();
   try {
     const { port, managementPort, take } = await app.listen(options);

@@ -48,7 +48,8 @@ async function readBody(req: IncomingMessage, limit = BODY_LIMIT): Promise<Buffe
 /** Media type and charset of a Content-Type header, lower case. */
 function contentType(req: IncomingMessage): { type: string; charset: string | undefined } {
   const [type = '', ...parameters] = (req.headers['content-type'] ?? '').split(';');
-  const charset = parameters.map((each) => /^\s*charset="?([^"\s]+)"?\s*$/i.exec(each)?.[1]).find(Boolean);
+  const named = parameters.find((each) => /^\s*charset\b/i.test(each));
+  const charset = named && (/^\s*charset="?([^"\s]+)"?\s*$/i.exec(named)?.[1] ?? named);
   return { type: type.trim().toLowerCase(), charset: charset?.toLowerCase() };
 }
 

@@ -74,6 +74,8 @@ describe('what the endpoints read', () => {
     it('is in UTF-8 and in no other charset', async () => {
       isRefused(await send(path, GOOD, `${FORM}; charset=utf-16`));
       isRefused(await send(path, GOOD, `${FORM}; charset=iso-8859-1`));
+      isRefused(await send(path, GOOD, `${FORM}; charset="`));
+      isRefused(await send(path, GOOD, `${FORM}; charset`));
       expect((await send(path, GOOD, `${FORM}; charset=UTF-8`)).status).toBeLessThan(500);
     });
 
