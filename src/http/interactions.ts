@@ -64,15 +64,9 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
   const picker = createAccountPicker(deps.known, deps.users);
   const subject = (uid: string): string => `interaction:${uid}`;
 
-  /** @throws PortcullisError for any interaction that this browser has not begun */
+  /** @throws for any interaction that this browser has not begun; `withDetails` knows what */
   const detailsOf = async (ctx: Context, uid: string): Promise<InteractionDetails> => {
-    let details: InteractionDetails;
-    try {
-      details = (await provider().interactionDetails(ctx.req, ctx.res)) as InteractionDetails;
-    } catch (error) {
-      if (error instanceof Error && error.name === 'SessionNotFound') throw expired(error.message);
-      throw error;
-    }
+    const details = (await provider().interactionDetails(ctx.req, ctx.res)) as InteractionDetails;
     if (details.uid !== uid) throw expired('the cookie belongs to another interaction');
     (ctx.state as { uiLocales?: unknown }).uiLocales = details.params['ui_locales'];
     return details;
@@ -263,8 +257,11 @@ export function createInteractions(deps: InteractionDependencies): Interactions 
     try {
       await work(await detailsOf(ctx, uid));
     } catch (error) {
-      if (!(error instanceof PortcullisError) || error.code !== 'expired') throw error;
-      await showExpired(ctx, uid, error);
+      // Another answer to the same page was quicker.
+      const over =
+        error instanceof Error && error.name === 'SessionNotFound' ? expired(error.message) : error;
+      if (!(over instanceof PortcullisError) || over.code !== 'expired') throw error;
+      await showExpired(ctx, uid, over);
     }
   };
 

@@ -8,6 +8,7 @@ import type { ProviderDependencies } from './dependencies.ts';
 import { createDeviceCodeAdapter } from './device-codes.ts';
 import { createGrantAdapter, createRefreshTokenAdapter } from './family-adapter.ts';
 import { API_GENERATIONS, currentContext, currentState } from './request-state.ts';
+import { createInteractionAdapter } from './interaction-adapter.ts';
 import { createSessionAdapter } from './session-adapter.ts';
 
 /** Codes whose use is part of POST /token's one commit. */
@@ -90,7 +91,9 @@ function createArtifactAdapter(kind: string, deps: ProviderDependencies): Adapte
       if (unit && CODES.has(kind)) unit.code = { kind, id };
       else if (!(await artifacts.consume(kind, id))) throw consumedError(kind);
     },
-    destroy: (id) => artifacts.destroy(kind, id),
+    async destroy(id) {
+      await artifacts.destroy(kind, id);
+    },
     async revokeByGrantId() {}, // what hangs on a family asks the family
   };
 }
@@ -116,6 +119,8 @@ export function createAdapterFactory(deps: ProviderDependencies): AdapterFactory
         return createAccessTokenAdapter(name, deps);
       case 'DeviceCode':
         return createDeviceCodeAdapter(deps);
+      case 'Interaction':
+        return createInteractionAdapter(createArtifactAdapter(name, deps), deps);
       case 'Session':
         return createSessionAdapter(deps);
       default:

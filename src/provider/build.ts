@@ -10,6 +10,7 @@ import { CLOCK_TOLERANCE, compareHashedSecrets, countAuthentications } from './c
 import { lookForUnknownKeys } from './client-key-sets.ts';
 import { createConfiguration } from './configuration.ts';
 import type { ProviderDependencies } from './dependencies.ts';
+import { endInteractionsOnce } from './interaction-adapter.ts';
 import {
   acceptOmittedRedirectUri,
   introspectionNeedsClient,
@@ -164,6 +165,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   overrideIds(provider, deps);
   atomicReplayDetection(provider, deps);
   alwaysIncludeSid(provider);
+  endInteractionsOnce(provider, deps);
   compareHashedSecrets(provider, deps);
   lookForUnknownKeys(provider, deps.clock);
   rememberClients(provider, deps);

@@ -56,7 +56,9 @@ export function createDeviceCodeAdapter({ storage, clock }: ProviderDependencies
       if (!unit) throw new Error('a device code is only consumed at the token endpoint');
       unit.code = { kind: KIND, id };
     },
-    destroy: (id) => artifacts.destroy(KIND, id),
+    async destroy(id) {
+      await artifacts.destroy(KIND, id);
+    },
     async revokeByGrantId() {}, // the family's row decides
     findByUid: never,
     findByUserCode: never,

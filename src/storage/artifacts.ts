@@ -51,8 +51,11 @@ export interface Artifacts {
   consume(kind: string, id: string, tx?: Sql): Promise<boolean>;
   /** The same in a typed change. */
   consumeIn(tx: Prisma.TransactionClient, artifact: ArtifactName): Promise<boolean>;
-  destroy(kind: string, id: string): Promise<void>;
-  /** Destroys, and tells. Atomic: of any number of callers one gets true. */
+  /** Replaces the payload of one that is there, and tells whether it was. */
+  replace(kind: string, id: string, payload: object, expiresAt: number): Promise<boolean>;
+  /** Atomic: of any number of callers one gets true. */
+  destroy(kind: string, id: string): Promise<boolean>;
+  /** The same in a change. */
   remove(kind: string, id: string, tx: Sql): Promise<boolean>;
 }
 
@@ -152,8 +155,17 @@ export function createArtifacts({ sql }: Database, keys: DataKeys, clock: Clock)
       });
       return count === 1;
     },
-    async destroy(kind, id) {
-      await remove(kind, id, sql);
+    async replace(kind, id, payload, expiresAt) {
+      for (const hash of keys.hashes(kind, id)) {
+        const { count } = await sql.write(
+          'artifacts.replace',
+          `UPDATE artifacts SET payload = $1, expires_at = $2 WHERE hash = $3 AND expires_at > $4`,
+          [keys.seal(JSON.stringify(payload), context(kind, hash)), expiresAt, hash, clock.now()],
+        );
+        if (count === 1) return true;
+      }
+      return false;
     },
+    destroy: (kind, id) => remove(kind, id, sql),
   };
 }
