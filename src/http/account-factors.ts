@@ -77,14 +77,11 @@ export function createFactorSections(deps: ConfirmDependencies, confirm: Confirm
   const onlyFirst = ({ session }: Visit): boolean => (session.payload as { acr?: string }).acr !== ACR_MFA;
 
   const addPasskey = async (visit: Visit, form: Form): Promise<void> => {
-    // The field says that somebody had just signed in; a second factor may have come since.
-    if (!(await confirm.done(visit, false))) return confirm.ask(visit, 'factors');
+    // The page may have stood open for long; to set up an app takes time, to add a passkey does not.
+    if (!(await confirm.done(visit))) return confirm.ask(visit, 'factors');
     const sealed = single(form, 'challenge');
     const opened = await openField<{ challenge: string }>(deps, field('challenge', visit), sealed);
-    if (!opened)
-      return (await confirm.done(visit))
-        ? listPage(visit, { error: 'expired' })
-        : confirm.ask(visit, 'factors');
+    if (!opened) return listPage(visit, { error: 'expired' });
     const answer = single(form, 'credential') ?? '';
     const name = single(form, 'name')?.trim().slice(0, NAME_MAX) ?? '';
     const passkey = { answer, name, challenge: opened.challenge };

@@ -111,6 +111,23 @@ describe.each(databaseKinds)('passkeys on %s', (kind) => {
     expect((await withPassword(world, 'eve', world.browser())).page).toBe('account');
   });
 
+  it('a page that has stood open for more than five minutes adds none before somebody signs in anew', async () => {
+    await world.user('finn');
+    const browser = world.browser();
+    await withPassword(world, 'finn', browser);
+    const page = await factors(browser);
+    const credential = new Authenticator(world.url).create(options(page));
+    pass(301);
+    const asked = await browser.submit(page, { credential, name: 'Late' });
+    expect(asked.page).toBe('login');
+    const back = await browser.submit(asked, { password: PASSWORD }, '/confirm');
+    expect(back.text).not.toContain('Late');
+    const again = new Authenticator(world.url).create(options(back));
+    expect((await browser.submit(back, { credential: again, name: 'In time' })).text).toMatch(
+      /[0-9A-Z]{5}-[0-9A-Z]{5}/,
+    );
+  });
+
   it('a field from before there was a second factor adds none without it', async () => {
     await world.user('olga');
     const thief = world.browser();
