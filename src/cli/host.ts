@@ -54,7 +54,11 @@ export function addHost(program: Command, terminal: Terminal): void {
     .command('check')
     .description('tell what is wrong with the settings, all at once')
     .action(async () => {
-      await settings();
+      const [{ createViews }, { readBrand }] = await Promise.all([
+        import('../http/views.ts'),
+        import('../http/views-brand.ts'),
+      ]);
+      createViews({ brand: readBrand((await settings()).brand) }); // a logo is read, and contrast looked at
       print(terminal, 'The settings are in order.');
     });
   config

@@ -337,6 +337,14 @@ describe('on the host', () => {
       const [code] = (await once(process, 'close')) as [number];
       return { code, stdout, stderr };
     };
+    expect(await run(['config', 'check'])).toMatchObject({ code: 0, stdout: 'The settings are in order.\n' });
+    for (const [setting, value, said] of [
+      ['PORTCULLIS_BRAND_LOGO', '/nowhere/logo.png', 'cannot be read (ENOENT)'],
+      ['PORTCULLIS_BRAND_ACCENT', '#ffff99,#ffff99', 'contrast'],
+    ] as const) {
+      const { code, stderr } = await run(['config', 'check'], { [setting]: value });
+      expect([code, stderr]).toEqual([1, expect.stringContaining(said)]);
+    }
     expect(await run(['config', 'check'], { PORTCULLIS_ISUER: 'x' })).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('PORTCULLIS_ISSUER') as string,
