@@ -68,7 +68,7 @@ const LONGEST_PAUSE = 15_000;
 const STEADY = 60_000;
 const ANSWER_TIME = 2_000;
 const STOP_TIME = 15_000;
-/** For one that neither serves nor ends. The first one has more: it migrates the database. */
+/** For one that neither serves nor ends. The first one of a release has no limit: it migrates the database. */
 const START_TIME = 120_000;
 /** From the last connection that is taken to the end of the grace of workers. */
 const LAST_GIFTS = 250;
@@ -243,9 +243,9 @@ export async function startWorkers(settings: Settings, elapsed: () => number): P
       rolling = true;
       logger.info({ event: 'workers.restarting' }, 'the workers are replaced one by one');
       try {
-        for (const old of [...members].filter(({ seat }) => seat)) {
+        for (const [index, old] of [...members].filter(({ seat }) => seat).entries()) {
           if (stopping) return;
-          await launch();
+          await launch(index === 0); // of a new release: it migrates
           await end(old, GRACE, true);
         }
         logger.info({ event: 'workers.restarted' }, 'all workers are new');

@@ -10,7 +10,7 @@ import { single, type Form } from './request-body.ts';
 import { openField, sealField } from './sealed-field.ts';
 import type { AccountFactorsPage, AccountNotice, AccountSetUpPage } from './views.ts';
 
-/** Milliseconds that something may wait to be set up: it was given to somebody who had just signed in. */
+/** Milliseconds that something may wait to be set up; whoever sets it up has signed in within five minutes. */
 const SET_UP = 15 * 60_000;
 /** Characters of a passkey's name. */
 const NAME_MAX = 60;
@@ -77,7 +77,7 @@ export function createFactorSections(deps: ConfirmDependencies, confirm: Confirm
   const onlyFirst = ({ session }: Visit): boolean => (session.payload as { acr?: string }).acr !== ACR_MFA;
 
   const addPasskey = async (visit: Visit, form: Form): Promise<void> => {
-    // The page may have stood open for long; to set up an app takes time, to add a passkey does not.
+    // The page may have stood open for long.
     if (!(await confirm.done(visit))) return confirm.ask(visit, 'factors');
     const sealed = single(form, 'challenge');
     const opened = await openField<{ challenge: string }>(deps, field('challenge', visit), sealed);
@@ -137,14 +137,11 @@ export function createFactorSections(deps: ConfirmDependencies, confirm: Confirm
       },
       async submit(visit, form) {
         const { user } = visit;
-        if (!(await confirm.done(visit, false))) return confirm.ask(visit, 'authenticator');
+        if (!(await confirm.done(visit))) return confirm.ask(visit, 'authenticator');
         if ((await secondFactors.find(user.id))?.app) return this.show(visit); // in another tab, meanwhile
         const sealed = single(form, 'setup');
         const opened = await openField<{ secret: string }>(deps, field('secret', visit), sealed);
-        if (!opened) {
-          if (!(await confirm.done(visit))) return confirm.ask(visit, 'authenticator');
-          return setUpPage(visit, { error: 'expired' });
-        }
+        if (!opened) return setUpPage(visit, { error: 'expired' });
         const secret = Buffer.from(opened.secret, 'base64url');
         const code = single(form, 'code');
         if (code === undefined) return setUpPage(visit, { secret, error: 'missing' });

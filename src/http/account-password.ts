@@ -7,6 +7,7 @@ import type { Throttle } from '../users/throttle.ts';
 import type { Confirm } from './account-confirm.ts';
 import { common, visitorOf, type AccountSection, type Visit } from './account-section.ts';
 import type { ShowPage } from './pages.ts';
+import type { SecondFactors } from '../users/second-factors.ts';
 import { single, type Form } from './request-body.ts';
 import type { AccountPasswordPage, NewPasswordErrors } from './views.ts';
 
@@ -53,6 +54,7 @@ export interface PasswordDependencies {
   readonly show: ShowPage;
   readonly accounts: Accounts;
   readonly throttle: Throttle;
+  readonly secondFactors: Pick<SecondFactors, 'has'>;
 }
 
 /**
@@ -115,14 +117,16 @@ export function createPasswordSection(
       },
       status,
     );
+  /** The form asks for the password itself, but for no second factor. */
+  const mayChange = async (visit: Visit): Promise<boolean> =>
+    confirm.done(visit, await deps.secondFactors.has(visit.user.id));
   return {
     async show(visit) {
-      // The form asks for the password itself.
-      if (await confirm.done(visit, false)) page(visit);
+      if (await mayChange(visit)) page(visit);
       else confirm.ask(visit, 'password');
     },
     async submit(visit, form) {
-      if (!(await confirm.done(visit, false))) return confirm.ask(visit, 'password');
+      if (!(await mayChange(visit))) return confirm.ask(visit, 'password');
       const faults = await changePassword(deps, visit, form);
       if (!faults) return changed(visit, [{ kind: 'password-changed' }]);
       const { retryAfterSeconds } = faults;

@@ -39,6 +39,8 @@ export function offersOf(settings: Pick<Settings, 'environment' | 'smtpUrl' | 'r
 
 export interface Mailing {
   readonly links: MailLinks;
+  /** Whether an address is confirmed for somebody. */
+  taken(email: string): Promise<boolean>;
   /** For the node that does the background work; none where there is no mail. */
   readonly duties: readonly Mailer[];
   /**
@@ -145,6 +147,7 @@ export function createMailing(deps: MailingDependencies): Mailing {
   const send = createMailTransport({ settings, clock, logger });
   return {
     links,
+    taken: async (email) => (await users.findByEmail(email)).length > 0,
     duties: send ? [createMailer({ mails, compose, send, clock, logger })] : [],
     async ask(request, ip, also) {
       const by = 'userId' in request ? request.userId : undefined;

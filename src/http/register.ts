@@ -51,12 +51,15 @@ export function createRegister(deps: VisitorPageDependencies): VisitorPage {
 
   const create = async (ctx: Context, token: string, form: Form): Promise<void> => {
     const link = await links.find('register', token);
-    if (!link) return expired(ctx);
+    if (!link || (await mailing.taken(link.email))) return expired(ctx); // taken since the mail was sent
     const { email } = link;
     const [username, name] = [single(form, 'username'), single(form, 'name')];
     const faults = newPasswordFaults(accounts.passwordPolicy, { username: username ?? '', email }, form);
     if (username === undefined)
       return createPage(ctx, token, email, form, { ...faults, username: 'missing' });
+    // A name that looks like somebody else's address would be taken for it.
+    if (username.includes('@') && username.toLowerCase() !== email.toLowerCase())
+      return createPage(ctx, token, email, form, { ...faults, username: 'invalid' });
     if (faults) return createPage(ctx, token, email, form, faults);
     // Whether a name is taken can be asked here, so asking is throttled.
     const by = originOf(ctx);

@@ -23,6 +23,8 @@ async function readBody(req: IncomingMessage, limit = BODY_LIMIT): Promise<Buffe
   if (encoding !== undefined && encoding !== 'identity') {
     throw new PortcullisError('unsupported_media_type', 415, 'The request body must not be compressed.');
   }
+  // Its end was told already: no event would come.
+  if (req.destroyed) throw malformed('The request body ended early.');
   const declared = Number(req.headers['content-length'] ?? 0);
   if (declared > limit) throw tooLarge();
   const chunks: Buffer[] = [];

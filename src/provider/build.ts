@@ -184,7 +184,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
       logger.info(
         {
           event: name,
-          outcome: error.message,
+          outcome: (ctx.body as { error?: string } | undefined)?.error ?? error.message,
           reason: error.error_detail,
           client_id: ctx.oidc.client?.clientId,
           request_id: stateOf(ctx as never).origin.requestId,

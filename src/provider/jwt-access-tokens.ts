@@ -107,6 +107,6 @@ export function presentedToken(
 ): VerifiedToken | undefined {
   const value = id === HANDLE ? state.presented : id;
   if (value === undefined) return undefined;
-  state.verified ??= verify(value) ?? null;
+  if (state.verified === undefined) state.verified = verify(value) ?? null;
   return state.verified ?? undefined;
 }

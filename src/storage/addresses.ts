@@ -51,6 +51,9 @@ export function createAddresses(
           },
         });
         if (count === 0) throw stale;
+        // Apps match people by a confirmed address: it belongs to one account.
+        if ((await tx.user.count({ where: { email, emailVerified: true, id: { not: userId } } })) > 0)
+          throw stale;
         if (notice) await mails.addIn(tx, notice);
         for (const event of events) await change.record(event);
         return true;

@@ -152,7 +152,7 @@ export function createChanges(
 }
 
 /** The counters that tell a node what to forget. */
-export async function readCounters(sql: Sql): Promise<Map<string, number>> {
+export async function readCounters(sql: Pick<Sql, 'read'>): Promise<Map<string, number>> {
   const rows = await sql.read<{ name: string; value: number }>(
     'changes.read',
     `SELECT name, value FROM change_counters`,

@@ -15,6 +15,8 @@ export interface Database {
   /** Typed as PostgreSQL's client for both: the schema keeps to what both understand. */
   readonly prisma: PrismaClient;
   readonly sql: Sql;
+  /** For looking out: on PostgreSQL a connection of its own, so that it does not wait while all others are in use. */
+  readonly lookout: Pick<Sql, 'read'>;
   /**
    * All statements of `work` in one transaction on one connection; rolled back when it throws. On SQLite nobody else
    * writes meanwhile: never wait in it for anything but its own statements.
@@ -82,6 +84,7 @@ function assemble(
     kind,
     prisma: onQuery ? measured(prisma, onQuery) : prisma,
     sql: onQuery ? timed(store.sql, onQuery) : store.sql,
+    lookout: store.lookout,
     transaction: onQuery
       ? (work) => store.transaction((tx) => work({ ...tx, ...timed(tx, onQuery) }))
       : store.transaction,

@@ -12,6 +12,11 @@ export const BLIND_AFTER = 5_000;
 
 /** Milliseconds for one look: a single connection that hangs must not make the node blind. */
 const PATIENCE = 3_000;
+/**
+ * Milliseconds that it goes on although the signing keys, which it sees have changed or are due, cannot be read again:
+ * they wait for a connection like everything else, so a busy node is late with them.
+ */
+const KEYS_UNREAD = 30_000;
 /** Milliseconds between two lines of the log about what has not ended. */
 const REMINDER = 60_000;
 
@@ -29,6 +34,7 @@ export interface Following extends Sight {
 }
 
 export interface FollowingOptions {
+  /** Asked on a connection of its own: a node whose requests wait for theirs is busy, not blind. */
   readonly counters: () => Promise<ReadonlyMap<string, number>>;
   /** Forgets or rereads what this node keeps; in this order. `data-keys` throws StartError when a secret key is missing. */
   readonly reread: Readonly<Record<Cached, () => unknown>>;
@@ -58,7 +64,12 @@ export function createFollowing(options: FollowingOptions): Following {
   let [seenAt, keysRead] = [elapsed(), -Infinity];
   let lost = false;
   let missing: string | undefined;
-  const [missingTold, blindTold] = [createReminder(elapsed), createReminder(elapsed)];
+  let keysUnreadSince: number | undefined;
+  const [missingTold, blindTold, unreadTold] = [1, 2, 3].map(() => createReminder(elapsed)) as [
+    Reminder,
+    Reminder,
+    Reminder,
+  ];
   const current = (): boolean => elapsed() - seenAt < BLIND_AFTER;
 
   async function rereadDataKeys(): Promise<void> {
@@ -82,7 +93,7 @@ export function createFollowing(options: FollowingOptions): Following {
 
   async function follow(): Promise<void> {
     const now = await inTime(counters());
-    let failure: unknown;
+    let blinding: unknown;
     for (const what of Object.keys(reread) as Cached[]) {
       const due =
         now.get(what) !== seen.get(what) ||
@@ -93,13 +104,26 @@ export function createFollowing(options: FollowingOptions): Following {
       try {
         await (what === 'data-keys' ? rereadDataKeys() : reread[what]());
         seen.set(what, now.get(what));
-        if (what === 'keys') keysRead = elapsed();
+        if (what === 'keys') [keysRead, keysUnreadSince] = [elapsed(), undefined];
       } catch (error) {
         seen.delete(what);
-        failure ??= error;
+        if (unreadTold.due())
+          logger.error({ event: 'changes.unread', what, err: error }, `changed ${what} cannot be read again`);
+        if (isBlinding(what, error)) blinding ??= error;
       }
     }
-    if (failure !== undefined) throw failure as Error;
+    if (blinding !== undefined) throw blinding as Error;
+  }
+
+  /**
+   * Whether a node that could not reread this knows too little to answer: it lacks a secret key, or is late with the
+   * signing keys for long. A row that was damaged is no reason for every node to stop.
+   */
+  function isBlinding(what: Cached, error: unknown): boolean {
+    if (missing !== undefined) return what === 'keys' || what === 'data-keys';
+    if (what !== 'keys' || !isUnavailable(error)) return false;
+    keysUnreadSince ??= elapsed();
+    return elapsed() - keysUnreadSince >= KEYS_UNREAD;
   }
 
   return {
@@ -128,8 +152,13 @@ export function createFollowing(options: FollowingOptions): Following {
   };
 }
 
+interface Reminder {
+  due(): boolean;
+  over(): void;
+}
+
 /** Says when it is time to say again what has not ended. */
-function createReminder(elapsed: () => number): { due(): boolean; over(): void } {
+function createReminder(elapsed: () => number): Reminder {
   let told = -Infinity;
   return {
     due() {

@@ -87,7 +87,7 @@ export async function openStorage<M extends { enabled: boolean }>(options: Stora
       subscriptions,
       webhooks: createWebhookStore(database, dataKeys, clock, changes, subscriptions),
       outbox: createOutbox(database, clock),
-      counters: () => readCounters(database.sql),
+      counters: () => readCounters(database.lookout),
     };
   } catch (error) {
     await database.close();

@@ -153,10 +153,9 @@ async function rolledBack(client: pg.PoolClient, error: unknown): Promise<boolea
  * @throws StartError when the server does not answer
  */
 export async function openPostgresql(url: string, options: PostgresqlOptions): Promise<Store> {
-  const pool = new pg.Pool({
+  const settings: pg.PoolConfig = {
     connectionString: url,
     application_name: 'portcullis',
-    max: options.poolSize,
     connectionTimeoutMillis: options.connectTimeout,
     statement_timeout: options.statementTimeout,
     query_timeout: options.statementTimeout + SILENCE,
@@ -164,10 +163,16 @@ export async function openPostgresql(url: string, options: PostgresqlOptions): P
     keepAlive: true,
     onConnect: (client) => client.query(ISOLATION) as unknown as void, // the pool waits for it
     types,
-  });
-  // Without listeners a restart of the database would end the process; the pool only repeats what idle clients say.
-  pool.on('connect', (client) => client.on('error', options.onError));
-  pool.on('error', () => {});
+  };
+  const [pool, lookout] = [options.poolSize, 1].map((max) => new pg.Pool({ ...settings, max })) as [
+    pg.Pool,
+    pg.Pool,
+  ];
+  for (const each of [pool, lookout]) {
+    // Without listeners a restart of the database would end the process; a pool only repeats what idle clients say.
+    each.on('connect', (client) => client.on('error', options.onError));
+    each.on('error', () => {});
+  }
   try {
     await pool.query('select 1');
   } catch (error) {
@@ -180,8 +185,9 @@ export async function openPostgresql(url: string, options: PostgresqlOptions): P
       read: async (name, text, params) => (await single<never>(pool, name, text, params)).rows,
       write: (name, text, params) => single(pool, name, text, params),
     },
+    lookout: { read: async (name, text, params) => (await single<never>(lookout, name, text, params)).rows },
     transaction: (work) => inTransaction(pool, work),
-    close: () => pool.end(),
+    close: async () => void (await Promise.all([pool.end(), lookout.end()])),
   };
 }
 

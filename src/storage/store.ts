@@ -6,6 +6,8 @@ import type { Sql, Transaction } from './sql.ts';
 export interface Store {
   readonly adapter: SqlDriverAdapterFactory;
   readonly sql: Sql;
+  /** See `Database`. */
+  readonly lookout: Pick<Sql, 'read'>;
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }

@@ -283,6 +283,28 @@ describe('two processes on one file', () => {
     await close();
   });
 
+  it('of several that wait each is refused in its own time, not after those before it', async () => {
+    const { database, url, close } = await openFresh('sqlite', { busyTimeout: 50 });
+    const other = await openSqlite(url, 0);
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const holding = other.transaction(() => held);
+    await turns();
+    const refused: number[] = [];
+    const work = Array.from({ length: 20 }, (_, index) =>
+      database.transaction((tx) => tx.write('w', 'delete from leases')).catch(() => void refused.push(index)),
+    );
+    const write = database.sql.write('w', 'delete from leases').catch(() => void refused.push(20));
+    await work[0];
+    await turns();
+    // The first one's time is everybody's: they came together.
+    expect(new Set(refused).size).toBe(21);
+    release();
+    await Promise.all([holding, write, ...work]);
+    await other.close();
+    await close();
+  });
+
   it('a file that stays locked is "unavailable", to raw SQL and to Prisma', async () => {
     const { database, url, close } = await openFresh('sqlite', { busyTimeout: 0 });
     const other = await openSqlite(url, 0);

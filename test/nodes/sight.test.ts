@@ -129,13 +129,12 @@ it.runIf(databaseKinds.includes('postgresql'))(
     const wire = await openWire(database.url);
     const { elapsed, forward } = openStopwatch();
     let looks = 0;
-    const wrapDatabase = ({ sql, ...rest }: Database): Database => ({
+    const wrapDatabase = ({ lookout, ...rest }: Database): Database => ({
       ...rest,
-      sql: {
-        ...sql,
-        read(name, ...statement) {
-          if (name === 'changes.read') looks += 1;
-          return sql.read(name, ...statement);
+      lookout: {
+        read(...statement) {
+          looks += 1;
+          return lookout.read(...statement);
         },
       },
     });
@@ -159,3 +158,67 @@ it.runIf(databaseKinds.includes('postgresql'))(
   },
   60_000,
 );
+
+it.runIf(databaseKinds.includes('postgresql'))(
+  'a node whose connections are all in use is busy, not blind',
+  async () => {
+    const { elapsed, forward } = openStopwatch();
+    let looks = 0;
+    const wrapDatabase = ({ lookout, ...rest }: Database): Database => ({
+      ...rest,
+      lookout: {
+        async read(...statement) {
+          const rows = await lookout.read<never>(...statement);
+          looks += 1;
+          return rows;
+        },
+      },
+    });
+    const world = await startWorld({ kind: 'postgresql', elapsed, wrapDatabase });
+    const made = looks;
+    await until('what was made is noticed', () => looks > made + 2);
+    const asks = async () =>
+      (await world.post('/token', { grant_type: 'client_credentials' }, world.machine)).status;
+    expect(await asks()).toBe(200);
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const { database } = world.app.domain.storage;
+    let taken = 0;
+    const all = Array.from({ length: 10 }, () =>
+      database.transaction(async (tx) => {
+        await tx.read('hold', 'SELECT 1 AS one');
+        taken += 1;
+        await held;
+      }),
+    );
+    await until('all are in use', () => taken === 10);
+    const before = looks;
+    forward(BLIND_AFTER);
+    await until('it has looked', () => looks > before + 1);
+    expect(await asks()).toBe(200);
+    release();
+    await Promise.all(all);
+    await world.close();
+  },
+  60_000,
+);
+
+it.each(databaseKinds)('a damaged row on %s is said once, and stops no node', async (kind) => {
+  const { elapsed, forward } = openStopwatch();
+  const world = await startWorld({ kind, elapsed });
+  const { sql } = world.app.domain.storage.database;
+  const logged = () => world.log.filter((line) => line.includes('"event":"changes.unread"'));
+  await sql.write(
+    'damage',
+    `INSERT INTO webhooks (id, url, events, enabled, secret, version, created_at, updated_at)
+     VALUES ('bad', 'https://x.example', 'no JSON', $1, $2, 1, 0, 0)`,
+    [true, Buffer.of(1)],
+  );
+  await sql.write('bump', `INSERT INTO change_counters (name, value) VALUES ('webhooks', 99)`);
+  await until('noticed', () => logged().length > 0);
+  forward(BLIND_AFTER);
+  await until('ready', async () => Object.values(await world.app.health.checks()).every(Boolean));
+  expect((await world.post('/token', { grant_type: 'client_credentials' }, world.machine)).status).toBe(200);
+  expect(logged()).toHaveLength(1);
+  await world.close();
+});

@@ -38,10 +38,13 @@ export async function openSqlite(url: string, busyTimeout: number): Promise<Stor
     createFile(path);
     const writer = new Writer(await openConnection(path, 'writer', busyTimeout), busyTimeout);
     const reader = await openConnection(path, 'reader', busyTimeout);
+    const read: Store['sql']['read'] = (_, text, params) =>
+      guarded(() => reader.query<never>(text, params).rows);
     return {
       adapter: driverAdapter(writer, reader),
+      lookout: { read },
       sql: {
-        read: (_, text, params) => guarded(() => reader.query<never>(text, params).rows),
+        read,
         write: (_, text, params) =>
           guarded(() => writer.run(text, (connection) => connection.query<never>(text, params))),
       },

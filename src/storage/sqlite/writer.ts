@@ -112,11 +112,12 @@ export class Writer {
   /** Nothing has happened yet: these are next once the other process is done. */
   #again(turns: readonly Turn[], error: unknown): void {
     const now = performance.now();
-    for (const turn of turns) turn.until ??= now + this.#patience;
-    const patient = turns.filter(({ until = 0 }) => now < until);
-    for (const turn of turns) if (!patient.includes(turn)) turn.reject(error);
-    if (patient.length === 0) return;
-    this.#queue.unshift(...patient);
+    // Whoever stands behind waits for the same process: each is refused in its own time, not after those before it.
+    const waiting = [...turns, ...this.#queue];
+    for (const turn of waiting) turn.until ??= now + this.#patience;
+    this.#queue = waiting.filter(({ until = 0 }) => now < until);
+    for (const turn of waiting) if (!this.#queue.includes(turn)) turn.reject(error);
+    if (this.#queue.length === 0) return;
     const pause = LOOKS[Math.min(this.#looks++, LOOKS.length - 1)];
     this.#waiting = setTimeout(() => {
       this.#waiting = undefined;

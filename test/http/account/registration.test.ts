@@ -92,6 +92,26 @@ describe.each(databaseKinds)('an account of one’s own on %s', (kind) => {
     expect((await create(browser, page, { username: 'dan' })).status).toBe(200);
   });
 
+  it('a name may be one’s own address, and nobody else’s', async () => {
+    await ask('dora@new.example');
+    const { link } = await mailTo(world, 'dora@new.example');
+    const browser = stranger();
+    const form = await browser.go(link);
+    const other = await create(browser, form, { username: 'bob@new.example' });
+    expect([other.status, other.page]).toEqual([422, 'register']);
+    expect((await create(browser, form, { username: 'dora@new.example' })).page).toBe('message');
+  });
+
+  it('a link is of no use once its address is confirmed for somebody', async () => {
+    await ask('emil@new.example');
+    const { link } = await mailTo(world, 'emil@new.example');
+    const browser = stranger();
+    const form = await browser.go(link);
+    await world.user('emil', { email: 'emil@new.example', email_verified: true });
+    expect((await create(browser, form, { username: 'second-emil' })).status).toBe(400);
+    expect((await world.app.domain.storage.users.findByUsername('second-emil'))?.id).toBeUndefined();
+  });
+
   it('whether a name is taken can be asked a few times, by one link and from one address', async () => {
     await world.user('victim');
     await ask('guy@new.example');

@@ -212,7 +212,9 @@ describe.each(databaseKinds)('openid-client as a relying party on %s', (kind) =>
       await expect(rp.refreshTokenGrant(config, refresh, undefined, { DPoP: thief })).rejects.toMatchObject({
         error: 'invalid_grant',
       });
-      await expect(rp.refreshTokenGrant(config, refresh)).rejects.toMatchObject({ error: 'invalid_grant' });
+      await expect(rp.refreshTokenGrant(config, refresh)).rejects.toMatchObject({
+        error: 'invalid_dpop_proof',
+      });
       const refreshed = await rp.refreshTokenGrant(config, refresh, undefined, { DPoP });
       expect(refreshed.token_type).toBe('dpop');
     });
@@ -236,7 +238,7 @@ describe.each(databaseKinds)('openid-client as a relying party on %s', (kind) =>
     it('must use it where the client says that its tokens are bound', async () => {
       const config = await discover('bound', rp.None());
       await expect(codeFlow(config, { redirect: 'https://bound.example/cb' })).rejects.toMatchObject({
-        error: 'invalid_grant',
+        error: 'invalid_dpop_proof',
       });
     });
 
