@@ -72,6 +72,14 @@ export function createProviderPages(
         account: username === undefined ? undefined : { username },
       });
     },
+    formPost(ctx, { clientName: client, action, inputs, script, status }) {
+      const words = (key: string): string => text(localeOf(ctx), key, { client });
+      const form = { action: '', csrf: undefined, label: words('login.confirm.submit') };
+      show(ctx, { page: 'message', title: words('back-to'), text: '', form }, status);
+      ctx.body = String(ctx.body)
+        .replace('<form method="post" action="">', () => `<form method="post" action="${action}">\n${inputs}`)
+        .replace('</head>', () => `<script>${script}</script>\n</head>`);
+    },
     signedOut(ctx, { clientName, stayed, apps }) {
       if (stayed) {
         const words = (key: string): string => text(localeOf(ctx), key);

@@ -140,7 +140,8 @@ export interface MessagePage {
   readonly text: string;
   readonly link?: { readonly href: string; readonly label: string } | undefined;
   /** One button. */
-  readonly form?: (FormView & { readonly label: string }) | undefined;
+  readonly form?:
+    (Omit<FormView, 'csrf'> & { readonly csrf: string | undefined; readonly label: string }) | undefined;
 }
 
 /** What is wrong with a new password. */

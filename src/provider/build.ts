@@ -10,6 +10,7 @@ import { CLOCK_TOLERANCE, compareHashedSecrets, countAuthentications } from './c
 import { lookForUnknownKeys } from './client-key-sets.ts';
 import { createConfiguration } from './configuration.ts';
 import type { ProviderDependencies } from './dependencies.ts';
+import { formPostPage } from './form-post.ts';
 import { endInteractionsOnce } from './interaction-adapter.ts';
 import {
   acceptOmittedRedirectUri,
@@ -211,6 +212,7 @@ export function buildProvider(deps: ProviderDependencies): Provider {
   );
   provider.use(on('POST', '/device_authorization', unauthorizedGrantType) as never);
   provider.use(on('POST', '/revoke', presentedTokens(deps)) as never);
+  provider.use(formPostPage(deps.pages) as never);
   provider.use(on('GET', '/logout', logoutOfNobody) as never);
   provider.use(on('POST', '/logout/confirm', keepTold(deps)) as never);
   return provider;

@@ -26,6 +26,11 @@ export interface ProviderPages {
       apps: readonly string[];
     },
   ): Promise<void> | void;
+  /** Posts an answer to the client, at once where scripts run; `action`, `inputs` and `script` are HTML. */
+  formPost(
+    ctx: KoaContextWithOIDC,
+    page: { clientName: string; action: string; inputs: string; script: string; status: number },
+  ): Promise<void> | void;
   /** Path of the page for an interaction, below the issuer's path. */
   interactionPath(uid: string): string;
 }

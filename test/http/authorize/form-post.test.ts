@@ -26,7 +26,20 @@ describe('response modes', () => {
     expect(seen.text).toMatch(/name="code" value="[\w-]+"/);
     expect(seen.text).toContain(`name="iss" value="${world.url}"`);
     expect(seen.text).toContain('name="state" value="&quot;&gt;&lt;b&gt;"');
-    expect(seen.text).toMatch(/<noscript>[\s\S]*<button[^>]*type="submit"/);
+    expect(seen.text).toMatch(/<form method="post"[\s\S]*<button>Continue<\/button>/);
+    expect(seen.text).not.toContain('name="csrf"');
+  });
+
+  it('form_post is a page like the others: in the language of whoever sees it, with its title', async () => {
+    const browser = await signedIn(world);
+    const params = { response_mode: 'form_post', ui_locales: 'de', state: '$&\u202e$1' };
+    const { seen } = await ask(world, world.web, params, browser);
+    expect(seen.text).toContain('<html lang="de" dir="ltr">');
+    expect(seen.text).toContain('<title>Zurück zu Web shop');
+    expect(seen.text).toContain('<button>Weiter</button>');
+    expect(seen.text).toContain('value="$&amp;\u202e$1"'); // what the client sent, and nothing else
+    expect(seen.text).toMatch(/<link rel="stylesheet"/);
+    expect(seen.text).not.toMatch(/Submitting|noscript/);
   });
 
   it('form_post runs its one inline script by its hash, and nothing else', async () => {
