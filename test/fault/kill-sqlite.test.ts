@@ -1,0 +1,3 @@
+import { killed } from './support/kill-suite.ts';
+
+killed('sqlite');
