@@ -122,6 +122,7 @@ describe.each(databaseKinds)('a node on %s without the secret key that the other
   });
 });
 
+// Needs PostgreSQL: SQLite has no wire that could be cut.
 it.runIf(databaseKinds.includes('postgresql'))(
   'a node that is cut off from the database goes on for five seconds with what it knows, then issues nothing',
   async () => {
@@ -159,6 +160,7 @@ it.runIf(databaseKinds.includes('postgresql'))(
   60_000,
 );
 
+// Needs PostgreSQL: SQLite has no pool.
 it.runIf(databaseKinds.includes('postgresql'))(
   'a node whose connections are all in use is busy, not blind',
   async () => {

@@ -4,6 +4,7 @@ import { databaseKinds } from '../../support/databases.ts';
 import { PASSWORD, startWorld, type World } from '../../support/fixtures.ts';
 import { delivered, mailTo, received } from '../support/mail.ts';
 import { withApp, withPassword } from '../support/second-factor.ts';
+import { strangersOf } from '../support/strangers.ts';
 import { pass, stopTime } from '../support/time.ts';
 
 const NEXT = 'quiet-meadow-lamp-42';
@@ -19,13 +20,7 @@ describe.each(databaseKinds)('another e-mail address on %s', (kind) => {
     await world.close();
   });
 
-  let addresses = 0;
-  /** A browser at an address of its own: asking is throttled by address. */
-  const stranger = (): Browser => {
-    const browser = world.browser();
-    browser.headers['x-forwarded-for'] = `192.0.2.${++addresses}`;
-    return browser;
-  };
+  const stranger = strangersOf(() => world);
   const oldOf = (username: string): string => `${username}@mail.example`;
   const newOf = (username: string): string => `${username}@new.example`;
   const user = (username: string, more: Record<string, unknown> = {}): Promise<string> =>

@@ -1,11 +1,12 @@
 import { statSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { PortcullisError } from '../../../src/lib/errors.ts';
-import type { Browser, Seen } from '../../support/browser.ts';
+import type { Seen } from '../../support/browser.ts';
 import { databaseKinds } from '../../support/databases.ts';
 import { PASSWORD, startWorld, type World } from '../../support/fixtures.ts';
 import { delivered, mailTo, received } from '../support/mail.ts';
 import { withApp, withPassword } from '../support/second-factor.ts';
+import { strangersOf } from '../support/strangers.ts';
 import { pass, stopTime } from '../support/time.ts';
 
 const NEXT = 'quiet-meadow-lamp-42';
@@ -21,13 +22,7 @@ describe.each(databaseKinds)('a forgotten password on %s', (kind) => {
     await world.close();
   });
 
-  let addresses = 0;
-  /** A browser at an address of its own: asking is throttled by address. */
-  const stranger = (): Browser => {
-    const browser = world.browser();
-    browser.headers['x-forwarded-for'] = `192.0.2.${++addresses}`;
-    return browser;
-  };
+  const stranger = strangersOf(() => world);
   const emailOf = (username: string): string => `${username}@mail.example`;
   const user = (username: string, more: Record<string, unknown> = {}): Promise<string> =>
     world.user(username, { email: emailOf(username), email_verified: true, ...more });

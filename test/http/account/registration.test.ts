@@ -4,6 +4,7 @@ import type { Browser, Seen } from '../../support/browser.ts';
 import { databaseKinds } from '../../support/databases.ts';
 import { PASSWORD, startWorld, type World } from '../../support/fixtures.ts';
 import { delivered, mailTo, received } from '../support/mail.ts';
+import { strangersOf } from '../support/strangers.ts';
 import { pass, stopTime } from '../support/time.ts';
 
 describe.each(databaseKinds)('an account of one’s own on %s', (kind) => {
@@ -20,12 +21,7 @@ describe.each(databaseKinds)('an account of one’s own on %s', (kind) => {
     await world.close();
   });
 
-  let addresses = 0;
-  const stranger = (): Browser => {
-    const browser = world.browser();
-    browser.headers['x-forwarded-for'] = `192.0.2.${++addresses}`;
-    return browser;
-  };
+  const stranger = strangersOf(() => world);
   const ask = async (email: string, browser = stranger()): Promise<Seen> => {
     const form = await browser.go(`${world.url}/account/register`);
     return browser.submit(form, { email }, '/account/register');
